@@ -1,0 +1,48 @@
+# make demo    build and run Sluice with a simulated Microsoft tenant
+# make test    everything that a change has to pass, installing what is missing
+# make check   the same without installing anything
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LINT    := $(GO) tool -modfile=tools/go.mod golangci-lint
+
+.PHONY: all build demo test check race lint vet fuzz-short bench docs docs-check clean
+
+all: build
+
+build:
+	CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
+
+demo:
+	scripts/install-deps.sh build
+	$(MAKE) build
+	bin/sluice up --demo
+
+test:
+	scripts/test.sh
+
+check: lint vet docs-check fuzz-short race
+
+race:
+	scripts/postgres.sh $(GO) test -race -timeout 20m ./...
+
+lint:
+	$(LINT) run
+
+vet:
+	$(GO) vet ./...
+
+fuzz-short:
+	scripts/fuzz-short.sh
+
+bench:
+	$(GO) run ./test/bench
+
+docs:
+	$(GO) run ./internal/tools/docs
+
+docs-check:
+	$(GO) run ./internal/tools/docs -check
+
+clean:
+	rm -rf bin

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/api"
+	"sluice/internal/client"
+)
+
+func (c *cli) upCommand() *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run everything: collecting, the lake, the API",
+		Long: `Run the server in the foreground until it is interrupted. What is going on is written to standard error.
+
+With --demo it also runs a simulated Microsoft tenant with live traffic and a connector that collects it; without --data
+the demo keeps its data in a temporary folder that is removed at the end.`,
+		Example: "  sluice up --demo\n  sluice up --config sluice.yaml\n  sluice up --data /var/lib/sluice --listen 127.0.0.1:9000",
+		Args:    cobra.NoArgs,
+		RunE: c.action(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			if c.parts.up == nil {
+				return errNotInBuild
+			}
+			o.Data = c.data
+			if o.Data == "" {
+				o.Data = c.getenv("SLUICE_DATA")
+			}
+			o.Version, o.Stdout, o.Stderr = c.version, c.out, c.err
+			return c.parts.up(ctx, o)
+		}),
+	}
+	cmd.Flags().StringVar(&o.Config, "config", "", "configuration `file` (sluice.yaml)")
+	cmd.Flags().StringVar(&o.Listen, "listen", "", "`address` of the API (default 127.0.0.1:8365)")
+	cmd.Flags().BoolVar(&o.Demo, "demo", false, "add a simulated Microsoft tenant with live traffic")
+	_ = cmd.RegisterFlagCompletionFunc("config", files("yaml", "yml"))
+	return cmd
+}
+
+func (c *cli) simCommand() *cobra.Command {
+	var o simOptions
+	cmd := &cobra.Command{
+		Use:     "sim",
+		Short:   "Run the simulator of Microsoft's endpoints alone",
+		Long:    "Run the simulator of Microsoft's endpoints in the foreground until it is interrupted. A scenario says which tenants, volumes and faults it has.",
+		Example: "  sluice sim\n  sluice sim --listen 127.0.0.1:9443 --scenario throttled.yaml",
+		Args:    cobra.NoArgs,
+		RunE: c.action(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			if c.parts.sim == nil {
+				return errNotInBuild
+			}
+			o.Stdout, o.Stderr = c.out, c.err
+			return c.parts.sim(ctx, o)
+		}),
+	}
+	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 chooses a free one")
+	cmd.Flags().StringVar(&o.Scenario, "scenario", "", "scenario `file` (default: a small tenant)")
+	_ = cmd.RegisterFlagCompletionFunc("scenario", files("yaml", "yml"))
+	return cmd
+}
+
+// queryWorkerCommand is the child process in which a running server executes queries. People do not call it.
+func (c *cli) queryWorkerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "query-worker",
+		Short:  "Execute queries for a running server",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: c.action(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			if c.parts.queryWorker == nil {
+				return errNotInBuild
+			}
+			return c.parts.queryWorker(ctx)
+		}),
+	}
+}
+
+func (c *cli) versionCommand() *cobra.Command {
+	var withServer bool
+	cmd := &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  sluice version\n  sluice version --server",
+		Args:    cobra.NoArgs,
+	}
+	ask := c.remote(func(ctx context.Context, server *client.Client, _ []string) error {
+		info, err := server.Info(ctx)
+		if err != nil {
+			return err
+		}
+		return c.printf("sluice %s\nserver %s at %s, data in %s, up since %s\n", c.version, info.Version, server.URL(), info.DataDir,
+			info.Started.UTC().Format(stamp))
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if withServer {
+			return ask(cmd, args)
+		}
+		c.started = true
+		return c.printf("sluice %s\n", c.version)
+	}
+	cmd.Flags().BoolVar(&withServer, "server", false, "also ask the server for its version")
+	return cmd
+}
+
+func (c *cli) statusCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how collecting goes, per connector and content type",
+		Long: `Show one line per connector and content type. LISTED to LOST count units (what Microsoft lists and serves as one thing):
+every unit that was listed has landed, is pending with a next try, or is lost. RECORDS counts the records in the lake.`,
+		Example: "  sluice status\n  sluice status -o json | jq '.[] | select(.lost > 0)'",
+		Args:    cobra.NoArgs,
+		RunE: c.remote(func(ctx context.Context, server *client.Client, _ []string) error {
+			if err := oneOf("output", output, tableOrJSON); err != nil {
+				return err
+			}
+			all, err := server.Status(ctx)
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				return c.printJSON(all)
+			}
+			return c.printStatus(all)
+		}),
+	}
+	outputFlag(cmd, &output, tableOrJSON)
+	return cmd
+}
+
+func (c *cli) printStatus(all []api.Status) error {
+	if len(all) == 0 {
+		c.sayf("no connector yet; create one with: sluice apply -f FILE")
+		return nil
+	}
+	now := c.now()
+	t := newTable(c.out, "CONNECTOR", "TENANT", "CONTENT TYPE", "STATE", "LISTED", "LANDED", "PENDING", "LOST", "RECORDS", "DUPLICATES", "BACKLOG", "NEWEST EVENT", "LAST SUCCESS", "NEXT RUN")
+	for _, s := range all {
+		t.row(s.Name, s.TenantName, s.ContentType, s.State, count(s.Listed), count(s.Landed), count(s.Pending), count(s.Lost),
+			count(s.Records), count(s.Duplicates), lasting(s.BacklogSeconds), relative(now, s.NewestEvent), relative(now, s.LastSuccess), relative(now, s.NextRun))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, s := range all {
+		if e := s.LastError; e != nil {
+			c.sayf("%s %s: %s: %s", clean(s.Name), clean(s.ContentType), clean(e.Kind), clean(e.Message))
+			if e.Hint != "" {
+				c.sayf("hint: %s", clean(e.Hint))
+			}
+		}
+	}
+	return nil
+}

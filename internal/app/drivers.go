@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"sluice/internal/clock"
+	"sluice/internal/collect"
+	"sluice/internal/config"
+	"sluice/internal/fault"
+	"sluice/internal/m365"
+	"sluice/internal/option"
+	"sluice/internal/record"
+	"sluice/internal/secret"
+	"sluice/internal/source"
+	"sluice/internal/source/activity"
+	"sluice/internal/state"
+)
+
+// builder makes a source from a connector's settings.
+type builder func(ctx context.Context, c config.Connector, shared sharedDeps) (source.Source, error)
+
+// sharedDeps is what the sources of all connectors share.
+type sharedDeps struct {
+	pacers *m365.Pacers
+	clock  clock.Clock
+	log    *slog.Logger
+}
+
+// driver is a connector type.
+type driver struct {
+	properties source.Properties
+	build      builder
+}
+
+// drivers lists every connector type. It is the one place where a new one is added.
+func drivers() []driver {
+	return []driver{
+		{properties: activity.Properties, build: buildActivity},
+	}
+}
+
+func driverProperties() []source.Properties {
+	var out []source.Properties
+	for _, d := range drivers() {
+		out = append(out, d.properties)
+	}
+	return out
+}
+
+func driverFor(connectorType string) (driver, error) {
+	for _, d := range drivers() {
+		if d.properties.Type == connectorType {
+			return d, nil
+		}
+	}
+	return driver{}, fault.Newf(fault.Config, "find connector type", "unknown type %q", connectorType)
+}
+
+func resolveSecret(r option.Ref) (secret.Secret, error) {
+	if r.Empty() {
+		return secret.Secret{}, nil
+	}
+	return config.ResolveSecret(r.Text())
+}
+
+// runnerConfig puts a stored connector and its source together.
+func runnerConfig(stored state.Connector, c config.Connector, d driver, src source.Source) collect.RunnerConfig {
+	start := c.StartTime
+	if start.IsZero() {
+		start = stored.Created
+	}
+	types := c.ContentTypes
+	if len(types) == 0 {
+		types = d.properties.ContentTypes
+	}
+	return collect.RunnerConfig{
+		Connector: record.Connector{
+			ID: stored.ID, Name: stored.Name, Type: stored.Type, TenantName: stored.TenantName, DirectoryID: stored.DirectoryID,
+		},
+		Source: src, ContentTypes: types, Interval: c.Interval, Start: start,
+		Parallel:  int(max(c.Values.Int("max_parallel_fetches"), 1)),
+		MaxWindow: orDefault(d.properties.MaxWindow, 24*time.Hour), Retention: orDefault(d.properties.Retention, 7*24*time.Hour),
+	}
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d <= 0 {
+		return def
+	}
+	return d
+}

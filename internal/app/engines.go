@@ -1,0 +1,182 @@
+package app
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"sluice/internal/collect"
+	"sluice/internal/config"
+	"sluice/internal/fault"
+	"sluice/internal/journal"
+	"sluice/internal/lake"
+	"sluice/internal/normalize"
+	"sluice/internal/record"
+	"sluice/internal/state"
+)
+
+// openEngines opens state, journal and lake and ties them to each other.
+func (a *application) openEngines(ctx context.Context) error {
+	s := a.svc
+	dsn := a.settings.State.Reveal()
+	if dsn == config.StateSQLite {
+		dsn = filepath.Join(a.dir.path, "state.db")
+	}
+	var err error
+	if s.state, err = state.Open(ctx, dsn, state.Options{Clock: a.Clock, Logger: a.log}); err != nil {
+		return err
+	}
+	a.onClose(func() { _ = s.state.Close() })
+	if err := a.openLake(ctx); err != nil {
+		return err
+	}
+	if err := a.openJournal(ctx); err != nil {
+		return err
+	}
+	s.writer = lake.NewWriter(s.lake, a.feed, lake.WriterOptions{OnCommit: a.trimmer()})
+	return a.openSearch()
+}
+
+func (a *application) openLake(ctx context.Context) error {
+	normalizer, err := normalize.New()
+	if err != nil {
+		return fault.Wrap(fault.Internal, "load mapping tables", err)
+	}
+	warehouse, err := a.dir.sub("lake")
+	if err != nil {
+		return err
+	}
+	a.svc.lake, err = lake.Open(ctx, lake.Config{
+		Warehouse: warehouse, CatalogDB: a.svc.state.CatalogDB(), Dialect: string(a.svc.state.Dialect()), Normalizer: normalizer,
+		CommitInterval: a.settings.Lake.CommitInterval, Clock: a.Clock, Logger: a.log, OnCommit: newLakeMetrics(a.registry).committed,
+	})
+	if err != nil {
+		return err
+	}
+	a.onClose(func() { _ = a.svc.lake.Close() })
+	return nil
+}
+
+// openJournal opens the journal and makes sure that it continues what lake and ledger know: a new stream starts above
+// every position that was ever recorded, and the lake is tied to it.
+func (a *application) openJournal(ctx context.Context) error {
+	s := a.svc
+	known, positions, err := a.knownPosition(ctx)
+	if err != nil {
+		return err
+	}
+	dir, err := a.dir.sub("journal")
+	if err != nil {
+		return err
+	}
+	s.journal, err = journal.Open(ctx, journal.Config{
+		Dir: dir, URL: a.settings.Journal.Reveal(), MaxBytes: journalBudget(a.dir.path, journal.DefaultMaxSize),
+		FirstSeq: known + 1, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.onClose(s.journal.Close)
+	first, last, err := s.journal.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	for index, p := range positions {
+		switch {
+		case p.Stream == s.journal.StreamID() && p.Seq > last:
+			return fault.Newf(fault.Config, "open journal", "the lake (table %s) is at %d, but the journal ends at %d: an older copy of the journal was restored", index, p.Seq, last).
+				WithHint("move the folder journal out of the data folder and start again: what the ledger has not seen landed is collected again")
+		case p.Stream == s.journal.StreamID() && p.Seq+1 < first:
+			return fault.Newf(fault.Config, "open journal", "the journal begins at %d, the lake (table %s) ends at %d: what was between is missing", first, index, p.Seq).
+				WithHint("restore lake and journal from the same backup")
+		case p.Stream != s.journal.StreamID():
+			if p.Stream != "" {
+				a.log.Warn("the journal is a new one; records that were in the old one and not yet in the lake are missing", "table", string(index), "position", p.Seq)
+			}
+			return s.lake.SetPositions(ctx, lake.Position{Stream: s.journal.StreamID(), Seq: first - 1})
+		}
+	}
+	return nil
+}
+
+// knownPosition is the greatest journal sequence that ledger or lake remember.
+func (a *application) knownPosition(ctx context.Context) (uint64, map[record.Index]lake.Position, error) {
+	confirmed, err := a.svc.state.LastConfirmed(ctx, collect.Subject)
+	if err != nil {
+		return 0, nil, err
+	}
+	positions, err := a.svc.lake.Positions(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	known := confirmed.Seq
+	for _, p := range positions {
+		known = max(known, p.Seq)
+	}
+	return known, positions, nil
+}
+
+// feed opens a reader of the journal for the lake writer.
+func (a *application) feed(ctx context.Context, from uint64) (lake.Feed, error) {
+	reader, err := a.svc.journal.Read(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	codec, err := journal.NewCodec()
+	if err != nil {
+		reader.Close()
+		return nil, err
+	}
+	return &journalFeed{reader: reader, codec: codec}, nil
+}
+
+// journalFeed decodes messages for the lake writer.
+type journalFeed struct {
+	reader *journal.Reader
+	codec  *journal.Codec
+}
+
+// Next implements lake.Feed.
+func (f *journalFeed) Next(ctx context.Context) (lake.Entry, error) {
+	m, err := f.reader.Next(ctx)
+	if err != nil {
+		return lake.Entry{}, err
+	}
+	e := lake.Entry{Position: lake.Position{Stream: m.Stream, Seq: m.Seq}, Written: m.Written}
+	if m.Fence {
+		return e, nil
+	}
+	if e.Batch, err = f.codec.Decode(m.Data); err != nil {
+		e.Bad, e.Raw = err, m.Data
+	}
+	return e, nil
+}
+
+// Close implements lake.Feed.
+func (f *journalFeed) Close() {
+	f.reader.Close()
+	f.codec.Close()
+}
+
+// trimEvery bounds how often the journal is trimmed.
+const trimEvery = 10 * time.Second
+
+// trimmer returns what the lake writer calls after a commit: it removes from the journal what lake and ledger have
+// behind them.
+func (a *application) trimmer() func(context.Context, lake.Position) {
+	var last time.Time
+	return func(ctx context.Context, p lake.Position) {
+		now := time.Now()
+		if now.Sub(last) < trimEvery {
+			return
+		}
+		last = now
+		upTo := min(p.Seq, a.svc.publisher.Confirmed())
+		if upTo == 0 {
+			return
+		}
+		if err := a.svc.journal.Trim(ctx, upTo); err != nil {
+			a.log.Warn("trim journal", "error", err.Error())
+		}
+	}
+}

@@ -1,0 +1,319 @@
+package collect
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"sluice/internal/fault"
+	"sluice/internal/record"
+	"sluice/internal/source"
+	"sluice/internal/state"
+)
+
+const (
+	// overlap is how far behind the mark every listing starts: content can show up in a window that was already
+	// read (spec/management-activity-api.md section 6.2).
+	overlap = 2 * time.Hour
+	// marginToRetention keeps the start of a listing inside what the service accepts while the request travels.
+	marginToRetention = 10 * time.Minute
+	// skewLimit is the difference to the service's clock from which windows use the service's time.
+	skewLimit = 5 * time.Minute
+	// listChunk is how many listed units are written to the ledger in one transaction.
+	listChunk = 500
+)
+
+// feed collects one content type of one connector.
+type feed struct {
+	r           *Runner
+	contentType string
+	log         *slog.Logger
+	wake        chan struct{} // units may be due
+	poke        chan struct{} // list now
+
+	mu       sync.Mutex
+	inflight map[record.UnitID]bool
+	status   FeedStatus
+	prepared bool
+}
+
+// FeedStatus is what a feed knows of itself; counts are in the ledger.
+type FeedStatus struct {
+	Listed      bool      // a listing succeeded since the start
+	LastSuccess time.Time // last listing or fetch that succeeded
+	NextRun     time.Time
+	Failures    int   // consecutive failures of listing or fetching
+	Err         error // last failure, nil after a success
+	ErrAt       time.Time
+}
+
+func newFeed(r *Runner, contentType string) *feed {
+	return &feed{
+		r: r, contentType: contentType, log: r.log.With("content_type", contentType),
+		wake: make(chan struct{}, 1), poke: make(chan struct{}, 1), inflight: map[record.UnitID]bool{},
+	}
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// schedule lists at once and then every interval, sooner after a failure.
+func (f *feed) schedule(ctx context.Context) {
+	failures := 0
+	for {
+		err := f.poll(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := f.r.cfg.Interval + jitter(f.r.cfg.Interval/20)
+		if err != nil {
+			failures++
+			f.failed("listing failed", err)
+			if wait = Backoff(err, failures); wait > f.r.cfg.Interval && !waitsLong(err) {
+				wait = f.r.cfg.Interval
+			}
+		} else {
+			failures = 0
+			f.succeeded(true)
+		}
+		f.setNext(f.r.deps.Clock.Now().Add(wait))
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.poke:
+		case <-f.r.deps.Clock.After(wait):
+		}
+	}
+}
+
+// waitsLong tells failures whose wait may exceed the interval: the far side or the operator has to act first.
+func waitsLong(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Throttled, fault.Config, fault.Auth, fault.Permission, fault.NotFound:
+		return true
+	default:
+		return false
+	}
+}
+
+func (f *feed) setNext(t time.Time) {
+	f.mu.Lock()
+	f.status.NextRun = t
+	f.mu.Unlock()
+}
+
+// failed notes a failure. The log has the first of a row of equal failures.
+func (f *feed) failed(what string, err error) {
+	f.mu.Lock()
+	same := f.status.Err != nil && f.status.Err.Error() == err.Error()
+	f.status.Failures++
+	f.status.Err, f.status.ErrAt = err, f.r.deps.Clock.Now()
+	f.mu.Unlock()
+	f.r.deps.Metrics.failure(f.r.cfg.Connector.Name, f.contentType, fault.KindOf(err))
+	if !same {
+		f.log.Warn(what, "kind", string(fault.KindOf(err)), "error", err.Error(), "hint", fault.HintOf(err))
+	}
+}
+
+func (f *feed) succeeded(listing bool) {
+	f.mu.Lock()
+	failures := f.status.Failures
+	if listing {
+		f.status.Listed = true
+	}
+	f.status.LastSuccess = f.r.deps.Clock.Now()
+	f.status.Failures, f.status.Err = 0, nil
+	f.mu.Unlock()
+	if failures > 0 {
+		f.log.Info("works again", "failures", failures)
+	}
+}
+
+// now is the service's time when it differs much from ours, else our own.
+func (f *feed) now() time.Time {
+	now := f.r.deps.Clock.Now()
+	if c, ok := f.r.cfg.Source.(source.Clocked); ok {
+		if skew := c.Skew(); skew > skewLimit || skew < -skewLimit {
+			return now.Add(skew)
+		}
+	}
+	return now
+}
+
+// poll prepares the content type if needed and lists what the mark asks for.
+func (f *feed) poll(ctx context.Context) error {
+	if err := f.prepare(ctx); err != nil {
+		return err
+	}
+	from, to, err := f.window(ctx)
+	if err != nil {
+		return err
+	}
+	err = f.list(ctx, from, to, nil)
+	if code := fault.CodeOf(err); code == "AF20022" || code == "AF20023" {
+		f.mu.Lock()
+		f.prepared = false // the subscription went away: start it again before the next listing
+		f.mu.Unlock()
+	}
+	return err
+}
+
+func (f *feed) prepare(ctx context.Context) error {
+	p, ok := f.r.cfg.Source.(source.Preparer)
+	f.mu.Lock()
+	done := f.prepared
+	f.mu.Unlock()
+	if !ok || done {
+		return nil
+	}
+	if err := p.Prepare(ctx, []string{f.contentType})[f.contentType]; err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.prepared = true
+	f.mu.Unlock()
+	return nil
+}
+
+// window is the interval of content creation time that a scheduled listing covers: from the mark less the overlap,
+// but not before the connector's start and not before what the service still serves.
+func (f *feed) window(ctx context.Context) (from, to time.Time, err error) {
+	to = f.now()
+	newestDone, oldestOpen, err := f.r.deps.State.Mark(ctx, f.r.cfg.Connector.ID, f.contentType)
+	if err != nil {
+		return from, to, err
+	}
+	mark := newestDone
+	if !oldestOpen.IsZero() && (mark.IsZero() || oldestOpen.Before(mark)) {
+		mark = oldestOpen
+	}
+	from = f.r.cfg.Start
+	if m := mark.Add(-overlap); !mark.IsZero() && m.After(from) {
+		from = m
+	}
+	if oldest := to.Add(-f.r.cfg.Retention + marginToRetention); from.Before(oldest) {
+		from = oldest
+	}
+	return from, to, nil
+}
+
+// list writes every unit that the service lists in [from, to) to the ledger. seen is told about each, if not nil.
+func (f *feed) list(ctx context.Context, from, to time.Time, seen func(record.Unit)) error {
+	for start := from; start.Before(to); start = start.Add(f.r.cfg.MaxWindow) {
+		end := start.Add(f.r.cfg.MaxWindow)
+		if end.After(to) {
+			end = to
+		}
+		if err := f.listWindow(ctx, source.Window{ContentType: f.contentType, From: start, To: end}, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *feed) listWindow(ctx context.Context, w source.Window, seen func(record.Unit)) error {
+	chunk := make([]record.Unit, 0, listChunk)
+	flush := func() error {
+		added, err := f.r.deps.State.AddUnits(ctx, f.r.deps.Publisher.term, f.r.cfg.Connector.ID, chunk)
+		if err != nil {
+			return fault.Wrap("", "record listed content", err)
+		}
+		chunk = chunk[:0]
+		if added > 0 {
+			f.r.deps.Metrics.listed(f.r.cfg.Connector.Name, f.contentType, added)
+			signal(f.wake)
+		}
+		return nil
+	}
+	for unit, err := range f.r.cfg.Source.List(ctx, w) {
+		if err != nil {
+			if flushErr := flush(); flushErr != nil && ctx.Err() == nil {
+				f.log.Warn("listed content was not recorded; it is listed again", "error", flushErr.Error())
+			}
+			return err
+		}
+		if seen != nil {
+			seen(unit)
+		}
+		if chunk = append(chunk, unit); len(chunk) == listChunk {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// dispatch feeds due units to the fetchers until ctx ends.
+func (f *feed) dispatch(ctx context.Context, work chan<- state.LedgerUnit) {
+	for {
+		sent, err := f.sendDue(ctx, work)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := time.Minute
+		if err != nil {
+			f.failed("reading the ledger failed", err)
+			wait = Backoff(err, 1)
+		} else if sent > 0 {
+			continue
+		} else if next, ok, err := f.r.deps.State.NextDue(ctx, f.r.cfg.Connector.ID, f.contentType); err == nil && ok {
+			// Listed units are due now but in flight: their end wakes us.
+			if d := next.Sub(f.r.deps.Clock.Now()); d > 0 {
+				wait = min(wait, d)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wake:
+		case <-f.r.deps.Clock.After(wait):
+		}
+	}
+}
+
+func (f *feed) sendDue(ctx context.Context, work chan<- state.LedgerUnit) (sent int, err error) {
+	f.mu.Lock()
+	limit := len(f.inflight) + 4*f.r.cfg.Parallel
+	f.mu.Unlock()
+	due, err := f.r.deps.State.DueUnits(ctx, f.r.cfg.Connector.ID, f.contentType, f.r.deps.Clock.Now(), limit)
+	if err != nil {
+		return 0, err
+	}
+	for _, u := range due {
+		f.mu.Lock()
+		busy := f.inflight[u.ID]
+		f.inflight[u.ID] = true
+		f.mu.Unlock()
+		if busy {
+			continue
+		}
+		select {
+		case work <- u:
+			sent++
+		case <-ctx.Done():
+			f.settle(u.ID)
+			return sent, ctx.Err()
+		}
+	}
+	return sent, nil
+}
+
+// settle ends a unit's time in flight.
+func (f *feed) settle(id record.UnitID) {
+	f.mu.Lock()
+	delete(f.inflight, id)
+	f.mu.Unlock()
+	signal(f.wake)
+}
+
+func (f *feed) snapshot() FeedStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.status
+}

@@ -1,0 +1,152 @@
+package collect
+
+import (
+	"context"
+	"time"
+
+	"sluice/internal/fault"
+	"sluice/internal/record"
+	"sluice/internal/state"
+)
+
+const (
+	fragmentBytes = 2 << 20   // raw bytes after which a unit that is still streaming is handed over in part
+	fragmentItems = 10_000    // the same, in records
+	reserveStep   = 256 << 10 // the memory budget is taken in such steps
+)
+
+// fetcher works through units of one feed. Each has its own buffers; a feed runs Parallel of them.
+type fetcher struct {
+	f    *feed
+	prep *preparer
+}
+
+func (w *fetcher) run(ctx context.Context, work <-chan state.LedgerUnit) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case u := <-work:
+			if err := w.fetch(ctx, u); err != nil {
+				w.fail(ctx, u, err)
+			}
+		}
+	}
+}
+
+// fetch streams one unit to the publisher. After it returned nil the unit is in flight until its last fragment is
+// done; after an error it is not in flight any more, or fail ends that.
+func (w *fetcher) fetch(ctx context.Context, u state.LedgerUnit) error {
+	p := w.f.r.deps.Publisher
+	if err := p.reserve(ctx, reserveStep); err != nil {
+		return err
+	}
+	frag := w.fragment(u, reserveStep)
+	total := &Counts{} // of all parts; only the publisher touches it, in the order of submission
+	for item, err := range w.f.r.cfg.Source.Fetch(ctx, u.Unit) {
+		if err != nil {
+			p.release(frag.reserved)
+			return err
+		}
+		rec, _ := w.prep.prepare(item, u.ContentType, u.ContentID)
+		frag.items = append(frag.items, rec)
+		frag.bytes += int64(len(item.Raw))
+		if w.full(frag) {
+			if frag, err = w.handOver(ctx, u, frag, total); err != nil {
+				return err
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		p.release(frag.reserved)
+		return ctx.Err()
+	}
+	frag.complete = true
+	frag.done = func(c Counts, err error) {
+		total.add(c)
+		w.landed(u, *total, err)
+	}
+	if err := p.submit(ctx, frag); err != nil {
+		p.release(frag.reserved)
+		return err
+	}
+	return nil
+}
+
+// full says whether the fragment must go: it is large, or there is no memory to let it grow.
+func (w *fetcher) full(frag *fragment) bool {
+	if frag.bytes >= fragmentBytes || len(frag.items) >= fragmentItems {
+		return true
+	}
+	for frag.bytes > frag.reserved {
+		if !w.f.r.deps.Publisher.tryReserve(reserveStep) {
+			return true
+		}
+		frag.reserved += reserveStep
+	}
+	return false
+}
+
+// handOver submits a part of a unit and returns the fragment for the next part.
+func (w *fetcher) handOver(ctx context.Context, u state.LedgerUnit, frag *fragment, total *Counts) (*fragment, error) {
+	p := w.f.r.deps.Publisher
+	frag.done = func(c Counts, _ error) { total.add(c) }
+	if err := p.submit(ctx, frag); err != nil {
+		p.release(frag.reserved)
+		return nil, err
+	}
+	if err := p.reserve(ctx, reserveStep); err != nil {
+		return nil, err
+	}
+	return w.fragment(u, reserveStep), nil
+}
+
+func (w *fetcher) fragment(u state.LedgerUnit, reserved int64) *fragment {
+	return &fragment{
+		connector: &w.f.r.cfg.Connector, reserved: reserved,
+		unit: record.BatchUnit{ID: u.ID, ContentType: u.ContentType, ContentID: u.ContentID, Created: u.Created},
+	}
+}
+
+// landed is told that the unit's last fragment was confirmed. Without confirmation (the process stops, or lost its
+// term) the ledger still has the unit as it was, so it is fetched again.
+func (w *fetcher) landed(u state.LedgerUnit, c Counts, err error) {
+	if err == nil {
+		w.f.succeeded(false)
+		w.f.r.deps.Metrics.landed(w.f.r.cfg.Connector.Name, w.f.contentType, c)
+	}
+	w.f.settle(u.ID)
+}
+
+// fail writes the failure of a unit to the ledger: another try, or lost when Microsoft does not have it any more.
+func (w *fetcher) fail(ctx context.Context, u state.LedgerUnit, err error) {
+	defer w.f.settle(u.ID)
+	if ctx.Err() != nil {
+		return // stopping: the unit stays due
+	}
+	now := w.f.now()
+	failure := state.UnitFailure{ID: u.ID, State: state.Retrying, Kind: fault.KindOf(err), Text: err.Error()}
+	switch {
+	case failure.Kind == fault.Gone || failure.Kind == fault.NotFound:
+		failure.State = state.Lost
+	case !u.Expires.IsZero() && now.After(u.Expires):
+		failure.State, failure.Kind = state.Lost, fault.Gone
+		failure.Text = "expired before it could be read; last error: " + err.Error()
+	default:
+		failure.NextTry = w.f.r.deps.Clock.Now().Add(Backoff(err, u.Attempt+1))
+	}
+	w.f.failed("fetching content failed", err)
+	if failure.State == state.Lost {
+		w.f.log.Error("content is lost", "content_id", u.ContentID, "created", u.Created, "reason", failure.Text)
+		w.f.r.deps.Metrics.lost(w.f.r.cfg.Connector.Name, w.f.contentType)
+	}
+	for attempt := 1; ; attempt++ {
+		err := w.f.r.deps.State.FailUnits(ctx, w.f.r.deps.Publisher.term, []state.UnitFailure{failure})
+		if err == nil || ctx.Err() != nil || fault.Is(err, fault.Conflict) {
+			return
+		}
+		if w.f.r.deps.Clock.Sleep(ctx, min(Backoff(err, attempt), 15*time.Second)) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package collect
+
+import (
+	"context"
+	"sync"
+
+	"sluice/internal/fault"
+)
+
+// Manager keeps one runner per connector. Its methods are safe for concurrent use.
+type Manager struct {
+	deps Deps
+	// Settled waits until everything that was confirmed so far can be searched. It is called when a job ends.
+	settled func(ctx context.Context) error
+
+	mu      sync.Mutex
+	base    context.Context //nolint:containedctx // the life of Run, which owns every runner
+	runners map[string]*managed
+	waiting map[string]RunnerConfig // started before Run was ready
+	wg      sync.WaitGroup
+	jobs    jobs
+}
+
+type managed struct {
+	runner *Runner
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// NewManager returns a manager without runners. settled may be nil.
+func NewManager(deps Deps, settled func(ctx context.Context) error) *Manager {
+	if settled == nil {
+		settled = func(context.Context) error { return nil }
+	}
+	return &Manager{deps: deps, settled: settled, runners: map[string]*managed{}, waiting: map[string]RunnerConfig{}}
+}
+
+// Run starts the connectors once the publisher is ready, and blocks until ctx ends and all of them have stopped.
+func (m *Manager) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-m.deps.Publisher.Ready():
+	}
+	m.mu.Lock()
+	m.base = ctx
+	for _, cfg := range m.waiting {
+		m.start(cfg)
+	}
+	clear(m.waiting)
+	m.mu.Unlock()
+	<-ctx.Done()
+	m.mu.Lock()
+	m.base = nil
+	m.mu.Unlock()
+	m.wg.Wait()
+	return nil
+}
+
+// Start runs a connector; one that runs under the same id is stopped first.
+func (m *Manager) Start(cfg RunnerConfig) {
+	m.Stop(cfg.Connector.ID)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.base == nil {
+		m.waiting[cfg.Connector.ID] = cfg
+		return
+	}
+	m.start(cfg)
+}
+
+func (m *Manager) start(cfg RunnerConfig) {
+	ctx, cancel := context.WithCancel(m.base)
+	r := &managed{runner: NewRunner(cfg, m.deps), cancel: cancel, done: make(chan struct{})}
+	m.runners[cfg.Connector.ID] = r
+	m.wg.Go(func() {
+		defer close(r.done)
+		defer cancel()
+		r.runner.Run(ctx)
+	})
+}
+
+// Stop ends a connector's runner and waits for it. Units that it had not finished stay due.
+func (m *Manager) Stop(id string) {
+	m.mu.Lock()
+	r := m.runners[id]
+	delete(m.runners, id)
+	delete(m.waiting, id)
+	m.mu.Unlock()
+	if r != nil {
+		r.cancel()
+		<-r.done
+	}
+}
+
+// Runner returns the runner of a connector; fault.Conflict when it does not run.
+func (m *Manager) Runner(id string) (*Runner, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.runners[id]; r != nil {
+		return r.runner, nil
+	}
+	return nil, fault.New(fault.Conflict, "find connector", "the connector is paused or not started yet").
+		WithHint("resume it first")
+}

@@ -1,0 +1,83 @@
+package collect
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+
+	"sluice/internal/normalize"
+	"sluice/internal/rawjson"
+	"sluice/internal/record"
+	"sluice/internal/state"
+)
+
+// prepared is a record with the claim for its identity.
+type prepared struct {
+	rec     record.Record
+	claim   state.Claim
+	content normalize.ContentHash
+	event   int64 // Unix milliseconds, 0 when unknown
+}
+
+// preparer turns items into records with identities. It keeps buffers and is for one goroutine.
+type preparer struct {
+	connector *record.Connector
+	now       func() time.Time
+	members   []rawjson.Member
+	scratch   normalize.Scratch
+}
+
+// prepare gives the item its identity. An item that is no usable record goes to quarantine. The content type is that
+// of the unit, or inferred from the record when the unit has none (imports).
+func (p *preparer) prepare(item record.Item, contentType, contentID string) (prepared, string) {
+	out := prepared{rec: record.Record{Raw: item.Raw, Offset: item.Offset, Received: p.now().UnixMilli()}}
+	reason := item.Malformed
+	if reason == "" {
+		reason = rawjson.Check(item.Raw)
+	}
+	if reason == "" {
+		var err error
+		if p.members, err = rawjson.Members(p.members[:0], item.Raw); err != nil {
+			reason = err.Error()
+		}
+	}
+	if reason == "" {
+		if contentType == "" {
+			contentType = normalize.InferContentType(p.members)
+		}
+		id, err := normalize.Identify(p.connector.Type, p.connector.DirectoryID, item.Raw, p.members, &p.scratch)
+		if err == nil {
+			out.rec.ID = id.ID
+			out.rec.Index = normalize.IndexFor(p.connector.Type, contentType)
+			out.claim = state.Claim{Second: id.Second, Key: normalize.ClaimKey(0, id.ID), Content: id.Content}
+			out.content, out.event = id.Content, id.Event
+			return out, contentType
+		}
+		reason = err.Error()
+	}
+	if contentType == "" {
+		contentType = normalize.InferContentType(nil)
+	}
+	p.quarantine(&out, reason, contentID)
+	return out, contentType
+}
+
+// quarantine gives a malformed item an identity of its own: its place and its bytes, so that reading the same unit
+// again does not keep it twice.
+func (p *preparer) quarantine(out *prepared, reason, contentID string) {
+	h := sha256.New()
+	h.Write([]byte(p.connector.ID))
+	h.Write([]byte{0})
+	h.Write([]byte(contentID))
+	var offset [9]byte
+	binary.BigEndian.PutUint64(offset[1:], uint64(out.rec.Offset)) //nolint:gosec // hashed, not counted
+	h.Write(offset[:])
+	h.Write(out.rec.Raw)
+	sum := h.Sum(nil)
+	out.rec.ID = "q:" + hex.EncodeToString(sum[:16])
+	out.rec.Index = record.Quarantine
+	out.rec.Reason = reason
+	copy(out.claim.Key[:], sum)
+	copy(out.claim.Content[:], sum[16:])
+}

@@ -1,0 +1,510 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"sluice/internal/clock"
+	"sluice/internal/fault"
+	"sluice/internal/journal"
+	"sluice/internal/normalize"
+	"sluice/internal/record"
+	"sluice/internal/state"
+)
+
+// Subject is the name under which a publisher holds its term.
+const Subject = "records"
+
+const (
+	groupFor    = 50 * time.Millisecond // how long small fragments wait for company
+	batchBytes  = 3 << 20               // raw bytes after which a batch is closed: about 0.7 MB of zstd
+	batchLimit  = 30_000                // records per batch, far below record.MaxBatchRecords
+	termFor     = 30 * time.Second
+	drainFor    = 10 * time.Second
+	queueLength = 64
+)
+
+// Counts says what became of the records of a fragment or unit. Their sum is the number fetched.
+type Counts struct {
+	Records, Duplicates, Filtered, Malformed int64
+}
+
+func (c *Counts) add(o Counts) {
+	c.Records += o.Records
+	c.Duplicates += o.Duplicates
+	c.Filtered += o.Filtered
+	c.Malformed += o.Malformed
+}
+
+// fragment is a part of a unit on its way to the journal, usually the whole unit.
+type fragment struct {
+	connector *record.Connector
+	unit      record.BatchUnit // Connector is set when the batch is frozen
+	add       *record.Unit     // the unit is not in the ledger yet (imports)
+	items     []prepared
+	bytes     int64 // raw, for the ledger
+	complete  bool  // the unit's body ended here, complete and valid
+	reserved  int64 // of the memory budget; given back when the batch is done
+	// done is called once, after the batch was confirmed (nil error) or when it is certain that this process will
+	// not confirm it. It must not block.
+	done   func(Counts, error)
+	counts Counts // filled while freezing
+}
+
+// PublisherConfig is what a publisher needs.
+type PublisherConfig struct {
+	State   *state.Store
+	Journal *journal.Journal
+	Clock   clock.Clock
+	Logger  *slog.Logger
+	Metrics *Metrics
+	Holder  string // who holds the term, for messages to operators
+	Memory  int64  // budget for bytes between response and journal; 128 MiB when 0
+	// Guard is asked before anything is written; an error (fault.Full: the disk is nearly full) makes collecting wait.
+	Guard func() error
+}
+
+// Publisher is the one writer of the journal. Fragments of all connectors meet here.
+type Publisher struct {
+	cfg     PublisherConfig
+	log     *slog.Logger
+	queue   chan *fragment
+	memory  *semaphore.Weighted
+	budget  int64
+	ready   chan struct{} // closed when recovery is done and term is set
+	stopped chan struct{} // closed when Run returns
+	term    state.Term
+	last    uint64 // sequence of the last message in the journal
+	codec   *journal.Codec
+
+	confirmed atomic.Uint64
+	mu        sync.Mutex
+	problem   error // why publishing does not get on, nil when it does
+}
+
+// NewPublisher returns a publisher that does nothing until Run.
+func NewPublisher(cfg PublisherConfig) *Publisher {
+	if cfg.Memory == 0 {
+		cfg.Memory = 128 << 20
+	}
+	return &Publisher{
+		cfg: cfg, log: cfg.Logger.With("component", "publisher"), queue: make(chan *fragment, queueLength),
+		memory: semaphore.NewWeighted(cfg.Memory), budget: cfg.Memory,
+		ready: make(chan struct{}), stopped: make(chan struct{}),
+	}
+}
+
+// Ready is closed when the publisher has recovered and accepts fragments.
+func (p *Publisher) Ready() <-chan struct{} { return p.ready }
+
+// Confirmed is the journal sequence of the newest batch that was confirmed.
+func (p *Publisher) Confirmed() uint64 { return p.confirmed.Load() }
+
+// Problem tells why collected data does not reach the journal at the moment, nil when it does.
+func (p *Publisher) Problem() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.problem
+}
+
+func (p *Publisher) setProblem(err error) {
+	p.mu.Lock()
+	was := p.problem
+	p.problem = err
+	p.mu.Unlock()
+	switch {
+	case err != nil && was == nil:
+		p.log.Warn("collecting waits", "kind", string(fault.KindOf(err)), "error", err.Error(), "hint", fault.HintOf(err))
+	case err == nil && was != nil:
+		p.log.Info("collecting goes on")
+	}
+}
+
+// Run acquires the publisher's term, recovers, and publishes until ctx ends; then it publishes what is queued, for at
+// most ten seconds. It returns an error when the term is lost or recovery is impossible.
+func (p *Publisher) Run(ctx context.Context) error {
+	defer close(p.stopped)
+	defer p.refuseQueued()
+	codec, err := journal.NewCodec()
+	if err != nil {
+		return err
+	}
+	defer codec.Close()
+	p.codec = codec
+	if err := p.recover(ctx); err != nil {
+		return err
+	}
+	renewCtx, stopRenewing := context.WithCancel(context.WithoutCancel(ctx))
+	renewed := make(chan error, 1)
+	go func() { renewed <- p.renew(renewCtx) }()
+	defer func() {
+		stopRenewing()
+		<-renewed
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = p.cfg.State.ReleaseTerm(release, p.term)
+	}()
+	close(p.ready)
+	// What was begun is finished after ctx ended, within a bound.
+	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainFor, abandon) })()
+	return p.loop(ctx, work, renewed)
+}
+
+func (p *Publisher) loop(ctx, work context.Context, renewed chan error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return p.drain(work)
+		case err := <-renewed:
+			renewed <- nil // for the deferred receive
+			return fault.Wrap("", "hold the right to collect", err)
+		case f := <-p.queue:
+			if err := p.work(work, p.gather(ctx, f)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// drain publishes what was handed over before the end.
+func (p *Publisher) drain(ctx context.Context) error {
+	for {
+		select {
+		case f := <-p.queue:
+			if err := p.work(ctx, p.gather(ctx, f)); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+func (p *Publisher) refuseQueued() {
+	for {
+		select {
+		case f := <-p.queue:
+			p.finish([]*fragment{f}, fault.New(fault.Canceled, "publish", "stopped"))
+		default:
+			return
+		}
+	}
+}
+
+func (p *Publisher) renew(ctx context.Context) error {
+	for {
+		if p.cfg.Clock.Sleep(ctx, termFor/3) != nil {
+			return nil
+		}
+		err := p.cfg.State.RenewTerm(ctx, p.term, termFor)
+		if fault.Is(err, fault.Conflict) {
+			return err
+		}
+	}
+}
+
+// reserve takes n bytes of the memory budget, waiting for them.
+func (p *Publisher) reserve(ctx context.Context, n int64) error {
+	return p.memory.Acquire(ctx, min(n, p.budget))
+}
+
+// tryReserve takes n more bytes if they are there.
+func (p *Publisher) tryReserve(n int64) bool { return p.memory.TryAcquire(n) }
+
+func (p *Publisher) release(n int64) {
+	if n > 0 {
+		p.memory.Release(min(n, p.budget))
+	}
+}
+
+// submit hands a fragment over. After an error the fragment stays with the caller.
+func (p *Publisher) submit(ctx context.Context, f *fragment) error {
+	select {
+	case p.queue <- f:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.stopped:
+		return fault.New(fault.Canceled, "publish", "stopped")
+	}
+}
+
+// gather waits a moment for fragments that can share first's batch.
+func (p *Publisher) gather(ctx context.Context, first *fragment) []*fragment {
+	group := []*fragment{first}
+	bytes, records := first.bytes, len(first.items)
+	wait := time.NewTimer(groupFor)
+	defer wait.Stop()
+	for bytes < batchBytes && records < batchLimit/2 {
+		select {
+		case f := <-p.queue:
+			group = append(group, f)
+			bytes += f.bytes
+			records += len(f.items)
+		case <-wait.C:
+			return group
+		case <-ctx.Done():
+			return group
+		}
+	}
+	return group
+}
+
+// work takes a group of fragments all the way to the journal. It returns an error only when this publisher must stop.
+func (p *Publisher) work(ctx context.Context, group []*fragment) error {
+	batch, err := p.freeze(ctx, group)
+	if err != nil {
+		p.finish(group, err)
+		return stopFor(ctx, err)
+	}
+	if batch != nil {
+		if err := p.publish(ctx, batch); err != nil {
+			p.finish(group, err)
+			return stopFor(ctx, err)
+		}
+	}
+	p.finish(group, nil)
+	return nil
+}
+
+// stopFor says whether the publisher can go on after err: not when its right to write is gone.
+func stopFor(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (p *Publisher) finish(group []*fragment, err error) {
+	for _, f := range group {
+		p.release(f.reserved)
+		f.reserved, f.items = 0, nil
+		f.done(f.counts, err)
+	}
+}
+
+// freeze claims the ids of a group and makes its batch. It returns nil when nothing of the group is new. Trouble of
+// the state database is waited out; only a lost term or the end of ctx is an error.
+func (p *Publisher) freeze(ctx context.Context, group []*fragment) (*record.Batch, error) {
+	for attempt := 1; ; attempt++ {
+		var batch *record.Batch
+		err := p.guard()
+		if err == nil {
+			err = p.cfg.State.Step(ctx, p.term, func(s *state.Step) (err error) {
+				batch, err = p.claim(s, group)
+				return err
+			})
+		}
+		if err == nil {
+			p.setProblem(nil)
+			return batch, nil
+		}
+		if err := p.wait(ctx, err, attempt); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (p *Publisher) guard() error {
+	if p.cfg.Guard == nil {
+		return nil
+	}
+	return p.cfg.Guard()
+}
+
+// wait decides whether a failure on the way to the journal can be waited out, and does so.
+func (p *Publisher) wait(ctx context.Context, err error, attempt int) error {
+	if ctx.Err() != nil || fault.Is(err, fault.Conflict) {
+		return err
+	}
+	p.setProblem(err)
+	if sleepErr := p.cfg.Clock.Sleep(ctx, min(Backoff(err, attempt), 15*time.Second)); sleepErr != nil {
+		return errors.Join(err, sleepErr)
+	}
+	return nil
+}
+
+func (p *Publisher) claim(s *state.Step, group []*fragment) (*record.Batch, error) {
+	number, err := s.OpenBatch()
+	if err != nil {
+		return nil, err
+	}
+	var claims []state.Claim
+	for _, f := range group {
+		if f.add != nil {
+			if _, err := s.AddUnits(f.connector.ID, []record.Unit{*f.add}); err != nil {
+				return nil, err
+			}
+		}
+		for i := range f.items {
+			claims = append(claims, f.items[i].claim)
+		}
+	}
+	results, err := s.Claim(number, claims)
+	if err != nil {
+		return nil, err
+	}
+	variants, err := claimVariants(s, number, group, results)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{batch: &record.Batch{Epoch: p.term.Epoch, Number: number}, connectors: map[string]int{}}
+	counts := b.build(group, results, variants)
+	if err := s.Count(number, counts); err != nil {
+		return nil, err
+	}
+	if len(b.batch.Records) == 0 {
+		return nil, s.Confirm(number, state.Position{})
+	}
+	return b.batch, nil
+}
+
+// claimVariants claims ids of their own for records whose identity is held with other content (spec/record-schema.md
+// section 4). The result maps positions in results to the variant's id; a position that is missing is a duplicate.
+func claimVariants(s *state.Step, number int64, group []*fragment, results []state.ClaimResult) (map[int]string, error) {
+	var claims []state.Claim
+	var at []int
+	var ids []string
+	i := 0
+	for _, f := range group {
+		for k := range f.items {
+			if results[i] == state.Variant {
+				item := &f.items[k]
+				id := normalize.VariantID(item.rec.ID, item.content)
+				claims = append(claims, state.Claim{
+					Second: item.claim.Second, Key: normalize.ClaimKey(0, id), Content: item.claim.Content,
+				})
+				at, ids = append(at, i), append(ids, id)
+			}
+			i++
+		}
+	}
+	if len(claims) == 0 {
+		return nil, nil
+	}
+	answers, err := s.Claim(number, claims)
+	if err != nil {
+		return nil, err
+	}
+	landed := map[int]string{}
+	for n, answer := range answers {
+		switch answer {
+		case state.Claimed:
+			landed[at[n]] = ids[n]
+		case state.Variant:
+			return nil, fault.Newf(fault.Internal, "claim ids", "two contents share the variant id %s", ids[n])
+		case state.Duplicate:
+		}
+	}
+	return landed, nil
+}
+
+type builder struct {
+	batch      *record.Batch
+	connectors map[string]int
+	units      map[record.UnitID]int
+	counts     []state.UnitCount // parallel to batch.Units
+}
+
+func (b *builder) build(group []*fragment, results []state.ClaimResult, variants map[int]string) []state.UnitCount {
+	b.units = map[record.UnitID]int{}
+	i := 0
+	for _, f := range group {
+		unit := b.unit(f)
+		f.counts = Counts{}
+		count := &b.counts[unit]
+		count.Bytes += f.bytes
+		count.Complete = count.Complete || f.complete
+		for k := range f.items {
+			item := &f.items[k]
+			rec := item.rec
+			rec.Unit = unit
+			variant, isVariant := variants[i]
+			kept := results[i] == state.Claimed || isVariant
+			if isVariant {
+				rec.ID, rec.VariantOf = variant, item.rec.ID
+			}
+			i++
+			switch {
+			case !kept:
+				f.counts.Duplicates++
+				continue
+			case rec.Index == record.Quarantine:
+				f.counts.Malformed++
+			default:
+				f.counts.Records++
+				if event := time.UnixMilli(item.event).UTC(); item.event > 0 && event.After(count.Newest) {
+					count.Newest = event
+				}
+			}
+			b.batch.Records = append(b.batch.Records, rec)
+		}
+		count.Records += f.counts.Records
+		count.Duplicates += f.counts.Duplicates
+		count.Malformed += f.counts.Malformed
+	}
+	return b.counts
+}
+
+func (b *builder) unit(f *fragment) int {
+	if n, ok := b.units[f.unit.ID]; ok {
+		return n
+	}
+	c, ok := b.connectors[f.connector.ID]
+	if !ok {
+		c = len(b.batch.Connectors)
+		b.connectors[f.connector.ID] = c
+		b.batch.Connectors = append(b.batch.Connectors, *f.connector)
+	}
+	u := f.unit
+	u.Connector = c
+	n := len(b.batch.Units)
+	b.units[u.ID] = n
+	b.batch.Units = append(b.batch.Units, u)
+	b.counts = append(b.counts, state.UnitCount{Unit: u.ID})
+	return n
+}
+
+// publish writes the frozen batch to the journal and confirms it. The same bytes are sent until the outcome is known.
+func (p *Publisher) publish(ctx context.Context, b *record.Batch) error {
+	data, err := p.codec.Encode(b)
+	if err != nil {
+		return err
+	}
+	if len(data) > journal.MaxPayload {
+		return fault.Newf(fault.Internal, "publish", "batch %d has %d bytes, the journal takes %d", b.Number, len(data), journal.MaxPayload)
+	}
+	var ack journal.Ack
+	for attempt := 1; ; attempt++ {
+		ack, err = p.cfg.Journal.Publish(ctx, b.Epoch, b.Number, data, p.last)
+		if err == nil {
+			break
+		}
+		if err := p.wait(ctx, err, attempt); err != nil {
+			return fmt.Errorf("batch %d: %w", b.Number, err)
+		}
+	}
+	p.last = ack.Seq
+	p.cfg.Metrics.published(len(data), len(b.Records))
+	position := state.Position{Stream: p.cfg.Journal.StreamID(), Seq: ack.Seq}
+	for attempt := 1; ; attempt++ {
+		err := p.cfg.State.Step(ctx, p.term, func(s *state.Step) error { return s.Confirm(b.Number, position) })
+		if err == nil {
+			p.setProblem(nil)
+			p.confirmed.Store(ack.Seq)
+			return nil
+		}
+		if err := p.wait(ctx, err, attempt); err != nil {
+			return err
+		}
+	}
+}

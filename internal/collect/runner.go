@@ -1,0 +1,121 @@
+package collect
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"sluice/internal/clock"
+	"sluice/internal/record"
+	"sluice/internal/source"
+	"sluice/internal/state"
+)
+
+// RunnerConfig is one connector, ready to run.
+type RunnerConfig struct {
+	Connector    record.Connector
+	Source       source.Source
+	ContentTypes []string
+	Interval     time.Duration // between listings
+	Start        time.Time     // content created before is not asked for
+	Parallel     int           // fetches at a time, per content type
+	MaxWindow    time.Duration // longest window of a listing
+	Retention    time.Duration // how far back the service lists
+}
+
+// Deps is what runners share.
+type Deps struct {
+	State     *state.Store
+	Publisher *Publisher
+	Clock     clock.Clock
+	Logger    *slog.Logger
+	Metrics   *Metrics
+}
+
+// Runner collects one connector.
+type Runner struct {
+	cfg   RunnerConfig
+	deps  Deps
+	log   *slog.Logger
+	feeds []*feed
+}
+
+// NewRunner returns a runner that does nothing until Run.
+func NewRunner(cfg RunnerConfig, deps Deps) *Runner {
+	r := &Runner{cfg: cfg, deps: deps, log: deps.Logger.With(
+		"component", "collect", "connector", cfg.Connector.Name, "tenant", cfg.Connector.TenantName)}
+	for _, ct := range cfg.ContentTypes {
+		r.feeds = append(r.feeds, newFeed(r, ct))
+	}
+	return r
+}
+
+// Run collects until ctx ends and returns when every goroutine of the connector is done. Units that were not
+// finished stay due in the ledger.
+func (r *Runner) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, f := range r.feeds {
+		work := make(chan state.LedgerUnit)
+		wg.Go(func() { f.schedule(ctx) })
+		wg.Go(func() { f.dispatch(ctx, work) })
+		for range r.cfg.Parallel {
+			w := &fetcher{f: f, prep: &preparer{connector: &r.cfg.Connector, now: r.deps.Clock.Now}}
+			wg.Go(func() { w.run(ctx, work) })
+		}
+	}
+	wg.Wait()
+}
+
+// Poke makes every content type list now.
+func (r *Runner) Poke() {
+	for _, f := range r.feeds {
+		signal(f.poke)
+	}
+}
+
+// Wake makes every content type look for due units now.
+func (r *Runner) Wake() {
+	for _, f := range r.feeds {
+		signal(f.wake)
+	}
+}
+
+// Status returns what each content type knows of itself, in the order of the configuration.
+func (r *Runner) Status() map[string]FeedStatus {
+	out := make(map[string]FeedStatus, len(r.feeds))
+	for _, f := range r.feeds {
+		out[f.contentType] = f.snapshot()
+	}
+	return out
+}
+
+// Backfill lists [since, until) for every content type at once, beside the schedule, and queues what is new. seen is
+// called for every unit that the service lists; it must be safe for concurrent use. The first error ends the listing
+// of its content type; all types are tried.
+func (r *Runner) Backfill(ctx context.Context, since, until time.Time, seen func(record.Unit)) map[string]error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	failed := map[string]error{}
+	oldest := r.deps.Clock.Now().Add(-r.cfg.Retention + marginToRetention)
+	if since.Before(oldest) {
+		since = oldest
+	}
+	for _, f := range r.feeds {
+		wg.Go(func() {
+			err := f.prepare(ctx)
+			if err == nil {
+				err = f.list(ctx, since, until, seen)
+			}
+			if err != nil {
+				mu.Lock()
+				failed[f.contentType] = err
+				mu.Unlock()
+				return
+			}
+			f.succeeded(true)
+		})
+	}
+	wg.Wait()
+	return failed
+}

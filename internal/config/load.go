@@ -1,0 +1,158 @@
+package config
+
+import (
+	"encoding/json"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"sluice/internal/source"
+)
+
+// File is a checked sluice.yaml.
+type File struct {
+	Path       string
+	Server     Server
+	Connectors []Connector
+	Warnings   Problems // oddities that do not hinder, in document order
+}
+
+// Apply is what `sluice apply` was given.
+type Apply struct {
+	Connectors []Connector
+	Warnings   Problems // oddities that do not hinder, in document order
+}
+
+// Keys of a document that hold lists of entries.
+const (
+	keyConnectors   = "connectors"
+	keyDestinations = "destinations"
+	keyFilters      = "filters"
+	keyLake         = "lake"
+)
+
+func listKeys() []string { return []string{keyConnectors, keyDestinations, keyFilters} }
+
+// Load checks the content of sluice.yaml, which is named path in messages. drivers are the connector types that exist.
+// env looks up the references in settings that are no secrets; with nil these are neither looked up nor checked. An
+// empty document is a File of defaults. The error is Problems with every mistake; the File is nil then.
+func Load(path string, data []byte, drivers []source.Properties, env Lookup) (*File, error) {
+	r := &reader{file: path, env: env, drivers: drivers}
+	file := &File{Path: path}
+	roots := r.documents(data)
+	if len(roots) > 1 {
+		r.report(roots[1], "", "the file holds more than one document")
+	}
+	root := &yaml.Node{Kind: yaml.MappingNode, Line: 1, Column: 1}
+	if len(roots) > 0 {
+		root = roots[0]
+	}
+	if fields, ok := r.mapping(root, "", "a configuration"); ok {
+		file.Server = r.server(root, fields)
+		file.Connectors = r.lists(fields)
+		r.checkTogether(file.Connectors)
+	}
+	if err := r.problems.sorted(); err != nil {
+		return nil, err
+	}
+	_ = r.warnings.sorted() // for its order
+	file.Warnings = r.warnings
+	return file, nil
+}
+
+// ParseApply checks what `sluice apply` was given, named name in messages: YAML or JSON, one or several documents, each
+// either a group with the key `connectors`, a list of connectors, or one connector. References are kept and not looked
+// up: see Connector.Resolve. The error is Problems with every mistake; the Apply is nil then.
+func ParseApply(name string, data []byte, drivers []source.Properties) (*Apply, error) {
+	r := &reader{file: name, drivers: drivers}
+	apply := &Apply{}
+	roots := r.documents(data)
+	if len(roots) == 0 && len(r.problems) == 0 {
+		r.report(nil, "", "holds no connector")
+	}
+	for _, root := range roots {
+		apply.Connectors = append(apply.Connectors, r.applied(root)...)
+	}
+	r.checkTogether(apply.Connectors)
+	if err := r.problems.sorted(); err != nil {
+		return nil, err
+	}
+	_ = r.warnings.sorted() // for its order
+	apply.Warnings = r.warnings
+	return apply, nil
+}
+
+// applied reads one document of ParseApply.
+func (r *reader) applied(root *yaml.Node) []Connector {
+	if root.Kind == yaml.SequenceNode {
+		return r.connectors(root, keyConnectors)
+	}
+	if !isGroup(root) {
+		if c, ok := r.connector(root, ""); ok {
+			return []Connector{c}
+		}
+		return nil
+	}
+	fields, ok := r.mapping(root, "", "a document")
+	if !ok {
+		return nil
+	}
+	server := append(optionNames(ServerOptions()), keyLake)
+	for _, f := range fields {
+		switch {
+		case slices.Contains(listKeys(), f.name):
+		case slices.Contains(server, f.name):
+			r.report(f.key, f.name, "is a setting of the server and belongs into the file of sluice up --config")
+		default:
+			r.report(f.key, join("", f.name), "%s", unknown("key", f.name, listKeys()))
+		}
+	}
+	return r.lists(fields)
+}
+
+// isGroup reports whether a document is a group of lists and not a single connector.
+func isGroup(root *yaml.Node) bool {
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if key := root.Content[i].Value; slices.Contains(listKeys(), key) && root.Content[i+1].Kind == yaml.SequenceNode || key == keyConnectors {
+			return true
+		}
+	}
+	return false
+}
+
+// lists reads the lists of entries of a document.
+func (r *reader) lists(fields []field) []Connector {
+	var connectors []Connector
+	for _, f := range fields {
+		switch f.name {
+		case keyConnectors:
+			connectors = r.connectors(f.value, keyConnectors)
+		case keyDestinations, keyFilters:
+			if !isNull(f.value) && (f.value.Kind != yaml.SequenceNode || len(f.value.Content) > 0) {
+				r.report(f.key, f.name, "%s are not available in this version", f.name)
+			}
+		}
+	}
+	return connectors
+}
+
+// FromSpec reads a connector from the JSON that SpecJSON wrote. References are kept. The error is Problems.
+func FromSpec(spec []byte, drivers []source.Properties) (Connector, error) {
+	r := &reader{file: "stored connector", drivers: drivers}
+	if !json.Valid(spec) {
+		r.report(nil, "", "not JSON")
+		return Connector{}, r.problems
+	}
+	var c Connector
+	for _, root := range r.documents(spec) {
+		c, _ = r.connector(root, "")
+	}
+	if len(r.problems) == 0 && c.Name == "" {
+		r.report(nil, "", "holds no connector")
+	}
+	if err := r.problems.sorted(); err != nil {
+		return Connector{}, err
+	}
+	c.Pos = Position{}
+	return c, nil
+}

@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	duckdb "github.com/duckdb/duckdb-go/v2"
+
+	"sluice/internal/fault"
+)
+
+// explain classifies an error of the engine. What a person wrote is their mistake to correct; the same error in
+// generated SQL is ours.
+func (s *server) explain(ctx context.Context, err error) error {
+	const op = "run query"
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fault.New(fault.Unavailable, op, "the query ran longer than allowed").
+			WithHint("narrow the time range, name fields instead of searching bare words, or raise the limit")
+	}
+	if ctx.Err() != nil {
+		return fault.New(fault.Canceled, op, "the query was given up")
+	}
+	var e *duckdb.Error
+	if !errors.As(err, &e) {
+		if k := fault.KindOf(err); k != fault.Internal {
+			return err
+		}
+		return fault.Wrap(fault.Internal, op, err)
+	}
+	switch e.Type {
+	case duckdb.ErrorTypeOutOfMemory:
+		return fault.New(fault.Full, op, "the query needs more memory than it may use").
+			WithHint("narrow the time range, select fewer columns, or raise the memory limit of queries")
+	case duckdb.ErrorTypeIO:
+		return fault.New(fault.Unavailable, op, e.Msg)
+	case duckdb.ErrorTypePermission:
+		return fault.New(fault.Permission, op, e.Msg)
+	case duckdb.ErrorTypeInternal, duckdb.ErrorTypeFatal:
+		return fault.New(fault.Internal, op, e.Msg)
+	case duckdb.ErrorTypeInterrupt:
+		return fault.New(fault.Unavailable, op, "the query was interrupted")
+	case duckdb.ErrorTypeParser, duckdb.ErrorTypeSyntax, duckdb.ErrorTypeBinder, duckdb.ErrorTypeCatalog:
+		if !s.open.Analyst {
+			return fault.New(fault.Internal, op, e.Msg)
+		}
+	}
+	if strings.Contains(strings.ToLower(e.Msg), "out of memory") || strings.Contains(e.Msg, "bad_alloc") {
+		return fault.New(fault.Full, op, "the query needs more memory than it may use")
+	}
+	return fault.New(fault.Config, op, e.Msg)
+}

@@ -1,0 +1,201 @@
+package lake
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"sluice/internal/fault"
+	"sluice/internal/normalize"
+	"sluice/internal/record"
+)
+
+// PlanRequest asks which files hold the rows of some tables and event times.
+type PlanRequest struct {
+	Index    []record.Index
+	From, To time.Time // From <= timestamp < To; a zero time is an open end
+}
+
+// Plan is a consistent view of the lake: each table at one snapshot. Its files stay readable for at least
+// GracePeriod, whatever is compacted or dropped meanwhile.
+type Plan struct {
+	Tables      []TablePlan // in the order of the request
+	CommittedAt time.Time   // of the newest snapshot among them; zero when nothing was ever committed
+}
+
+// TablePlan is the part of a plan for one table.
+type TablePlan struct {
+	Index   record.Index
+	Files   []File       // newest day first
+	Columns []ColumnInfo // of the table; a file holds only those of its columns that have a value in it
+	// Schema is the path of a Parquet file without rows that has every column. Read together with Files, by name, it
+	// gives every column its type, also those that none of the files has.
+	Schema   string
+	Snapshot int64 // 0 when the table is empty
+	Position Position
+}
+
+// File is a data file. Rows of the file may lie outside of the requested times.
+type File struct {
+	Path    string    // absolute
+	Day     time.Time // of the event times in it, UTC
+	Records int64
+	Bytes   int64
+}
+
+// GracePeriod is how long a file outlives its last reference, at least.
+const GracePeriod = time.Hour
+
+// Plan finds the files for a request. It reads manifests, never data: a few milliseconds for thousands of files.
+func (l *Lake) Plan(ctx context.Context, req PlanRequest) (*Plan, error) {
+	plan := &Plan{}
+	for _, index := range req.Index {
+		t, ok := l.tables[index]
+		if !ok {
+			return nil, fault.Newf(fault.NotFound, "plan", "there is no table %s", index)
+		}
+		tbl, err := l.current(ctx, t)
+		if err != nil {
+			return nil, fault.Wrap(fault.Unavailable, "plan", err)
+		}
+		part, at, err := l.planTable(ctx, tbl, index, req)
+		if err != nil {
+			return nil, fault.Wrap("", "plan table "+string(index), err)
+		}
+		plan.Tables = append(plan.Tables, part)
+		if at.After(plan.CommittedAt) {
+			plan.CommittedAt = at
+		}
+	}
+	return plan, nil
+}
+
+func (l *Lake) planTable(ctx context.Context, tbl *table.Table, index record.Index, req PlanRequest) (part TablePlan, at time.Time, err error) {
+	part = TablePlan{Index: index, Columns: columnInfo(normalize.Columns, tbl.Schema())}
+	if part.Position, err = positionOf(tbl); err != nil {
+		return part, at, err
+	}
+	if part.Schema, err = l.schemaFile(tbl); err != nil {
+		return part, at, err
+	}
+	if s := tbl.CurrentSnapshot(); s != nil {
+		part.Snapshot, at = s.SnapshotID, time.UnixMilli(s.TimestampMs).UTC()
+	}
+	tasks, err := tbl.Scan(table.WithRowFilter(timeFilter(req.From, req.To))).PlanFiles(ctx)
+	if err != nil {
+		return part, at, err
+	}
+	seen := make(map[string]bool, len(tasks))
+	for _, task := range tasks {
+		f, err := planned(task.File)
+		if err != nil {
+			return part, at, err
+		}
+		if !seen[f.Path] {
+			seen[f.Path] = true
+			part.Files = append(part.Files, f)
+		}
+	}
+	slices.SortFunc(part.Files, func(a, b File) int { return cmp.Or(b.Day.Compare(a.Day), cmp.Compare(a.Path, b.Path)) })
+	return part, at, nil
+}
+
+func planned(df iceberg.DataFile) (File, error) {
+	path, err := localPath(df.FilePath())
+	if err != nil {
+		return File{}, err
+	}
+	day, err := dayOfFile(df)
+	return File{Path: path, Day: time.Unix(int64(day)*24*60*60, 0).UTC(), Records: df.Count(), Bytes: df.FileSizeBytes()}, err
+}
+
+func dayOfFile(df iceberg.DataFile) (int32, error) {
+	switch day := df.Partition()[partitionField].(type) {
+	case iceberg.Date:
+		return int32(day), nil
+	case int32:
+		return day, nil
+	}
+	return 0, fmt.Errorf("file %s has no day", df.FilePath())
+}
+
+// timeFilter is From <= timestamp < To.
+func timeFilter(from, to time.Time) iceberg.BooleanExpression {
+	var expr iceberg.BooleanExpression = iceberg.AlwaysTrue{}
+	ref := iceberg.Reference(ColTimestamp)
+	if !from.IsZero() {
+		expr = iceberg.NewAnd(expr, iceberg.GreaterThanEqual(ref, timestampOf(from)))
+	}
+	if !to.IsZero() {
+		expr = iceberg.NewAnd(expr, iceberg.LessThan(ref, timestampOf(to)))
+	}
+	return expr
+}
+
+// timestampOf is t in microseconds, also where time.Time reaches further than they do.
+func timestampOf(t time.Time) iceberg.Timestamp {
+	const limit = math.MaxInt64 / 1_000_000
+	switch s := t.Unix(); {
+	case s >= limit:
+		return math.MaxInt64
+	case s <= -limit:
+		return -math.MaxInt64
+	}
+	return iceberg.Timestamp(t.UnixMicro())
+}
+
+// schemaFile returns the path of the file without rows for the table's current schema, making it when needed.
+func (l *Lake) schemaFile(tbl *table.Table) (string, error) {
+	name := fmt.Sprintf("%s-%s-%d-%d.parquet", tbl.Identifier()[1], tbl.Metadata().TableUUID(), tbl.Schema().ID, tbl.Schema().NumFields())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if path, ok := l.schemas[name]; ok {
+		return path, nil
+	}
+	path := filepath.Join(l.cfg.Warehouse, "_schemas", name)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := writeSchemaFile(path, tbl.Schema()); err != nil {
+			return "", err
+		}
+	} else if err != nil {
+		return "", err
+	}
+	l.schemas[name] = path
+	return path, nil
+}
+
+func writeSchemaFile(path string, schema *iceberg.Schema) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), "*.tmp")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone when it was renamed
+	var cols []fileColumn
+	for slot, f := range schema.Fields() {
+		cols = append(cols, fileColumn{slot, columnDef{name: f.Name, kind: storedKind(f), fieldID: f.ID}})
+	}
+	out := bufio.NewWriter(tmp)
+	fw, err := newParquetFile(out, cols, func(fileColumn) bool { return false })
+	if err == nil {
+		err = fw.Close()
+	}
+	err = errors.Join(err, out.Flush(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}

@@ -1,0 +1,375 @@
+package lake
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"sluice/internal/fault"
+	"sluice/internal/record"
+)
+
+// rebuilt returns the records of a table by _id.
+func rebuilt(t testing.TB, l *Lake, index record.Index) map[string]string {
+	t.Helper()
+	got := make(map[string]string)
+	for _, r := range tableRows(t, l, index) {
+		raw, err := Rebuild(r.get)
+		if err != nil {
+			t.Fatalf("%s: %v", r.text(ColID), err)
+		}
+		if _, twice := got[r.text(ColID)]; twice {
+			t.Errorf("%s is there twice", r.text(ColID))
+		}
+		got[r.text(ColID)] = string(raw)
+	}
+	return got
+}
+
+// expect compares the table with the records of the entries.
+func expect(t testing.TB, l *Lake, entries ...Entry) {
+	t.Helper()
+	want := make(map[string]string)
+	for _, e := range entries {
+		if e.Batch == nil {
+			continue
+		}
+		for _, r := range e.Batch.Records {
+			if r.Index == record.WindowsEvents {
+				want[r.ID] = string(r.Raw)
+			}
+		}
+	}
+	got := rebuilt(t, l, record.WindowsEvents)
+	if len(got) != len(want) {
+		t.Errorf("%d records, want %d", len(got), len(want))
+	}
+	for id, raw := range want {
+		if got[id] != raw {
+			t.Errorf("%s:\n got %q\nwant %q", id, got[id], raw)
+		}
+	}
+}
+
+func testEntries(n int) []Entry {
+	var entries []Entry
+	for seq := 1; seq <= n; seq++ {
+		if seq == 3 {
+			entries = append(entries, fence(3))
+			continue
+		}
+		entries = append(entries, batchOf(uint64(seq),
+			event(1+seq%5, "New-InboxRule", `,"Parameters":[{"Name":"ForwardTo","Value":"a\/b"}]`),
+			event(2, "Add user.", `,"ResultStatus":"True","ExternalAccess":false`)))
+	}
+	return entries
+}
+
+func TestWriterCommits(t *testing.T) {
+	s := newSetup(t)
+	l := s.open()
+	entries := testEntries(6)
+	var committed []uint64
+	w := NewWriter(l, feedOf(entries...), WriterOptions{OnCommit: func(p Position) { committed = append(committed, p.Seq) }})
+	if err := runWriter(t, w, 6); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, l, entries...)
+	positions, err := l.Positions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, index := range Indices() {
+		if positions[index] != (Position{stream, 6}) {
+			t.Errorf("%s is at %v", index, positions[index])
+		}
+	}
+	if w.Committed() != (Position{stream, 6}) || committed[len(committed)-1] != 6 {
+		t.Errorf("committed %v, told %v", w.Committed(), committed)
+	}
+	if h := w.Health(); h.LastError != nil || h.LastCommit.IsZero() || h.Waiting != 0 {
+		t.Errorf("health %+v", h)
+	}
+	r := tableRows(t, l, record.WindowsEvents)[0]
+	for column, want := range map[string]any{
+		"tenant_name": "Contoso", "event.action": "New-InboxRule", "office365.RecordType": int64(1),
+		ColSeq: record.Seq(4, 0), ColBatch: int64(104), ColStyle: int64(1),
+		"office365.Parameters": `[{"Name":"ForwardTo","Value":"a\/b"}]`,
+	} {
+		if r[column] != want {
+			t.Errorf("%s = %v, want %v", column, r[column], want)
+		}
+	}
+}
+
+// TestCrashAndRedelivery kills the writer at each fail point and starts a new one on the same folder.
+func TestCrashAndRedelivery(t *testing.T) {
+	for _, at := range []failPoint{afterFiles, afterCommit} {
+		for _, index := range []record.Index{record.WindowsEvents, record.Syslog, Audit} {
+			t.Run(string(at)+" "+string(index), func(t *testing.T) {
+				s := newSetup(t)
+				entries := testEntries(8)
+				crash := errors.New("crash")
+				ctx, cancel := context.WithCancel(t.Context())
+				w := NewWriter(s.open(), feedOf(entries[:5]...), WriterOptions{
+					FinalTimeout: time.Nanosecond, // a crash leaves no time
+					failPoint: func(p failPoint, i record.Index) error {
+						if p == at && i == index {
+							cancel()
+							return crash
+						}
+						return nil
+					},
+				})
+				done := make(chan error, 1)
+				go func() { done <- w.Run(ctx) }()
+				if err := w.Flush(t.Context(), 5); err == nil {
+					t.Error("flush succeeded although the writer crashed")
+				}
+				<-done
+				l := s.open()
+				// The journal delivers everything again, some of it twice.
+				again := append([]Entry{entries[0]}, entries...)
+				feed := func(context.Context, uint64) (Feed, error) { return &listFeed{entries: again}, nil }
+				if err := runWriter(t, NewWriter(l, feed, WriterOptions{}), 8); err != nil {
+					t.Fatal(err)
+				}
+				expect(t, l, entries...)
+			})
+		}
+	}
+}
+
+// TestUnknownOutcome makes a commit succeed and report a failure: the writer must find out and go on.
+func TestUnknownOutcome(t *testing.T) {
+	s := newSetup(t)
+	l := s.open()
+	entries := testEntries(6)
+	failed := 0
+	w := NewWriter(l, feedOf(entries...), WriterOptions{failPoint: func(p failPoint, i record.Index) error {
+		if p == afterCommit && i == record.WindowsEvents && failed == 0 {
+			failed++
+			return errors.New("connection lost")
+		}
+		if p == afterFiles && i == record.WindowsEvents && failed == 1 {
+			failed++
+			return errors.New("disk unplugged")
+		}
+		return nil
+	}})
+	if err := runWriter(t, w, 6); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, l, entries...)
+}
+
+// TestConflict lets somebody else commit between two commits of the writer: metadata only, then rows.
+func TestConflict(t *testing.T) {
+	s := newSetup(t)
+	l := s.open()
+	entries := testEntries(7)
+	more := make(chan Entry)
+	w := NewWriter(l, func(_ context.Context, from uint64) (Feed, error) {
+		f := &listFeed{more: more}
+		for _, e := range entries[:4] {
+			if e.Seq >= from {
+				f.entries = append(f.entries, e)
+			}
+		}
+		return f, nil
+	}, WriterOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	if err := w.Flush(ctx, 4); err != nil {
+		t.Fatal(err)
+	}
+	other := s.open() // another process, as far as the catalog can tell
+	if err := other.Expire(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.SetPositions(ctx, Position{stream, 4}); err != nil {
+		t.Fatal(err)
+	}
+	more <- entries[4]
+	if err := w.Flush(ctx, 5); err != nil {
+		t.Fatal(err)
+	}
+	if err := runWriter(t, NewWriter(other, feedOf(entries[:6]...), WriterOptions{}), 6); err != nil {
+		t.Fatal(err)
+	}
+	// The first writer takes what the other one has already, notices at its commit, and reads again behind it.
+	entries[0] = fence(1)
+	more <- entries[5]
+	more <- entries[6]
+	cancel()
+	if err := <-done; err != nil && !errors.Is(err, errMoved) {
+		t.Fatal(err)
+	}
+	entries = testEntries(7)
+	if err := runWriter(t, NewWriter(l, feedOf(entries...), WriterOptions{}), 7); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, l, entries...)
+}
+
+func TestGapStops(t *testing.T) {
+	s := newSetup(t)
+	l := s.open()
+	entries := testEntries(6)
+	gap := append(entries[:2:2], entries[3:]...)
+	feed := func(context.Context, uint64) (Feed, error) { return &listFeed{entries: gap}, nil }
+	w := NewWriter(l, feed, WriterOptions{})
+	if err := w.Run(t.Context()); !fault.Is(err, fault.Gone) {
+		t.Fatalf("Run: %v", err)
+	}
+	if w.Committed().Seq != 2 || w.LastError() == nil {
+		t.Errorf("committed %v, error %v", w.Committed(), w.LastError())
+	}
+	expect(t, l, entries[:2]...)
+}
+
+func TestOtherStreamStops(t *testing.T) {
+	s := newSetup(t)
+	l := s.open()
+	if err := l.SetPositions(t.Context(), Position{"another", 0}); err != nil {
+		t.Fatal(err)
+	}
+	if err := NewWriter(l, feedOf(testEntries(2)...), WriterOptions{}).Run(t.Context()); !fault.Is(err, fault.Conflict) {
+		t.Fatalf("Run: %v", err)
+	}
+	if err := l.SetPositions(t.Context(), Position{stream, 3}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.SetPositions(t.Context(), Position{stream, 2}); !fault.Is(err, fault.Conflict) {
+		t.Fatalf("a position went down: %v", err)
+	}
+	entries := testEntries(5)
+	if err := runWriter(t, NewWriter(l, feedOf(entries...), WriterOptions{}), 5); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, l, entries[3:]...)
+}
+
+// TestFeedHeals ends the feed with an error that passes.
+func TestFeedHeals(t *testing.T) {
+	s := newSetup(t)
+	l := s.open()
+	entries := testEntries(6)
+	opened := 0
+	w := NewWriter(l, func(_ context.Context, from uint64) (Feed, error) {
+		opened++
+		if opened == 1 {
+			return nil, fault.New(fault.Unavailable, "read", "not yet")
+		}
+		f := &listFeed{entries: entries[from-1:]}
+		if opened == 2 {
+			f.entries, f.end = f.entries[:3], fault.New(fault.Unavailable, "read", "reset")
+		}
+		return f, nil
+	}, WriterOptions{})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	for w.Flush(ctx, 6) != nil && ctx.Err() == nil {
+		continue // the writer started again
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	expect(t, l, entries...)
+}
+
+// TestPositionsPerTable starts from tables that are not at the same place.
+func TestPositionsPerTable(t *testing.T) {
+	s := newSetup(t)
+	entries := testEntries(6)
+	for i := range entries {
+		if b := entries[i].Batch; b != nil {
+			b.Records[1].Index = record.Syslog
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w := NewWriter(s.open(), feedOf(entries[:4]...), WriterOptions{FinalTimeout: time.Nanosecond, failPoint: func(p failPoint, i record.Index) error {
+		if p == afterFiles && i == record.Syslog {
+			cancel()
+			return errors.New("crash")
+		}
+		return nil
+	}})
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	_ = w.Flush(t.Context(), 4)
+	<-done
+	l := s.open()
+	positions, err := l.Positions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if positions[record.WindowsEvents].Seq == 0 || positions[record.Syslog].Seq != 0 {
+		t.Fatalf("positions %v", positions)
+	}
+	if err := runWriter(t, NewWriter(l, feedOf(entries...), WriterOptions{}), 6); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, l, entries...)
+	if got := rebuilt(t, l, record.Syslog); len(got) != 5 {
+		t.Errorf("%d records in syslog, want 5", len(got))
+	}
+}
+
+// TestQuarantine sends what cannot be understood.
+func TestQuarantine(t *testing.T) {
+	s := newSetup(t)
+	l := s.open()
+	good := batchOf(1, event(1, "x", ""))
+	b := batchOf(2, event(1, "y", ""), `{"a":`, "\xff\xfe", event(1, "z", ""))
+	b.Batch.Records[1].Index, b.Batch.Records[1].Reason, b.Batch.Records[1].Offset = record.Quarantine, "not JSON", 77
+	b.Batch.Records[2].Index, b.Batch.Records[2].Reason = record.Quarantine, "invalid UTF-8"
+	b.Batch.Records[3].Index = "nowhere"
+	bad := Entry{Position: Position{stream, 3}, Bad: errors.New("bad header"), Raw: []byte{0, 1, 0xff}}
+	lost := batchOf(4, event(1, "w", ""))
+	lost.Batch.Records[0].Unit = 9
+	if err := runWriter(t, NewWriter(l, feedOf(good, b, bad, lost), WriterOptions{}), 4); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, l, good, batchOf(2, event(1, "y", "")))
+	rows := tableRows(t, l, record.Quarantine)
+	if len(rows) != 5 {
+		t.Fatalf("%d rows in quarantine, want 5", len(rows))
+	}
+	want := map[int64]string{
+		record.Seq(2, 1): `{"a":`, record.Seq(2, 2): "\xff\xfe", record.Seq(2, 3): event(1, "z", ""),
+		record.Seq(3, 0): "\x00\x01\xff", record.Seq(4, 0): event(1, "w", ""),
+	}
+	for _, r := range rows {
+		seq, _ := r[ColSeq].(int64)
+		raw, err := Rebuild(r.get)
+		if err != nil || string(raw) != want[seq] {
+			t.Errorf("row %v: %q, %v", r, raw, err)
+		}
+		if r.text(colReason) == "" {
+			t.Errorf("row %v has no reason", r)
+		}
+		if seq == record.Seq(2, 1) && (r[colOffset] != int64(77) || r["tenant_name"] != "Contoso" || r["content.id"] != "blob") {
+			t.Errorf("row %v misses its envelope", r)
+		}
+	}
+}
+
+func TestFlushFailsWhenStopped(t *testing.T) {
+	s := newSetup(t)
+	w := NewWriter(s.open(), feedOf(), WriterOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(t.Context(), 1); !fault.Is(err, fault.Canceled) {
+		t.Fatalf("Flush: %v", err)
+	}
+}

@@ -1,0 +1,15 @@
+// Package activity reads the Office 365 Management Activity API: the unified audit log of a Microsoft 365 tenant.
+//
+// A tenant has a subscription per content type; nothing is produced before it is started (Prepare). The service then
+// gathers events into immutable blobs. List names the blobs that became available in a window, page by page; Fetch reads
+// one blob, a JSON array of records, and hands each record over byte for byte while the rest is still on its way.
+//
+//	subscriptions.go   Prepare: which subscriptions exist, which must be started
+//	list.go            List: windows, pages, damaged entries
+//	fetch.go           Fetch: one blob, its pages should it ever have several
+//	split.go           the JSON array, cut into records without decoding them
+//	test.go            the steps of the Test button
+//
+// The driver keeps nothing between calls but the times at which it started subscriptions, because the service wants 15
+// minutes between two starts of the same type. Wire facts: spec/management-activity-api.md.
+package activity

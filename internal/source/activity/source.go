@@ -1,0 +1,169 @@
+package activity
+
+import (
+	"errors"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"sluice/internal/clock"
+	"sluice/internal/fault"
+	"sluice/internal/m365"
+	"sluice/internal/secret"
+	"sluice/internal/source"
+)
+
+// Config is a connector's settings, secrets resolved, and what the driver works with. The fields above the line are the
+// options of Properties.
+type Config struct {
+	SubscriptionPlan       string // empty: enterprise
+	AuthenticationEndpoint string // empty: the plan's
+	DirectoryID            string
+	ApplicationID          string
+	APIAccessKey           secret.Secret
+	CertificateFile        string
+	CertificatePassword    secret.Secret
+	PublisherID            string // empty: DirectoryID
+	MaxParallelFetches     int    // 0: 16
+	RequestsPerMinute      int    // 0: no limit
+	DisableSSLVerification bool
+	CAFile                 string
+	APIEndpoint            string // empty: the plan's
+	APIAudience            string // empty: the plan's
+
+	ContentTypes []string // checked by Test; empty: all five
+
+	Pacers *m365.Pacers // shared by all connectors; nil: no pacing
+	Tokens *m365.Tokens // shared by all connectors; nil: the source's own
+	Clock  clock.Clock  // nil: the wall clock
+	Logger *slog.Logger // nil: no log
+}
+
+// Source is the driver. It implements source.Source, source.Preparer and source.Clocked and is safe for concurrent use.
+type Source struct {
+	client    *m365.Client
+	clock     clock.Clock
+	log       *slog.Logger
+	feed      string // path of the tenant's feed
+	directory string
+	audience  string
+	app       string
+	parallel  int
+	types     []string
+
+	mu      sync.Mutex
+	started map[string]lastStart // by content type
+}
+
+var (
+	_ source.Source   = (*Source)(nil)
+	_ source.Preparer = (*Source)(nil)
+	_ source.Clocked  = (*Source)(nil)
+)
+
+// New checks the settings and makes a source; all mistakes come joined in one error. Nothing is sent.
+func New(cfg Config) (*Source, error) {
+	plan, known := m365.PlanByName(cfg.SubscriptionPlan)
+	var mistakes []error
+	mistake := func(name, what string) {
+		mistakes = append(mistakes, fault.New(fault.Config, name, what))
+	}
+	if !known {
+		mistake("subscription_plan", "must be one of "+strings.Join(m365.PlanNames(), ", "))
+	}
+	if !isGUID(cfg.DirectoryID) {
+		mistake("directory_id", "must be the Directory (tenant) ID, a GUID; the service refuses domain names")
+	}
+	if !isGUID(cfg.ApplicationID) {
+		mistake("application_id", "must be the Application (client) ID, a GUID")
+	}
+	types, err := canonicalTypes(cfg.ContentTypes)
+	if err != nil {
+		mistakes = append(mistakes, err)
+	}
+	if len(mistakes) > 0 {
+		return nil, &fault.Error{Op: "configure office365", Kind: fault.Config, Err: errors.Join(mistakes...)}
+	}
+	s := &Source{clock: cfg.Clock, log: cfg.Logger, directory: cfg.DirectoryID, app: cfg.ApplicationID, parallel: cfg.MaxParallelFetches, types: types,
+		audience: first(cfg.APIAudience, plan.Audience),
+		feed:     "/api/v1.0/" + url.PathEscape(cfg.DirectoryID) + "/activity/feed", started: map[string]lastStart{}}
+	if s.clock == nil {
+		s.clock = clock.Real{}
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.parallel <= 0 {
+		s.parallel = defaultParallelFetches
+	}
+	var pacer *m365.Pacer
+	if cfg.Pacers != nil {
+		pacer = cfg.Pacers.For(cfg.DirectoryID, cfg.RequestsPerMinute)
+	}
+	s.client, err = m365.New(m365.Config{
+		API:      m365.ManagementActivity(),
+		BaseURL:  first(cfg.APIEndpoint, plan.APIURL),
+		Audience: s.audience,
+		Credential: m365.Credential{
+			LoginURL: first(cfg.AuthenticationEndpoint, plan.LoginURL), TenantID: cfg.DirectoryID, ClientID: cfg.ApplicationID,
+			Secret: cfg.APIAccessKey, CertificateFile: cfg.CertificateFile, CertificatePassword: cfg.CertificatePassword,
+		},
+		PublisherID: first(cfg.PublisherID, cfg.DirectoryID),
+		Transport:   m365.Transport{CAFile: cfg.CAFile, InsecureSkipVerify: cfg.DisableSSLVerification},
+		Tokens:      cfg.Tokens,
+		Pacer:       pacer,
+		Clock:       s.clock,
+		Logger:      s.log,
+	})
+	if err != nil {
+		return nil, fault.Wrap("", "configure office365", err)
+	}
+	return s, nil
+}
+
+// canonicalTypes spells content types as Microsoft does. None means all.
+func canonicalTypes(names []string) ([]string, error) {
+	if len(names) == 0 {
+		return Properties().ContentTypes, nil
+	}
+	var out []string
+	for _, name := range names {
+		ct, ok := findContentType(name)
+		if !ok {
+			return nil, fault.Newf(fault.Config, "content_types", "%q is not a content type; there are %s", name, strings.Join(Properties().ContentTypes, ", "))
+		}
+		if !slices.Contains(out, ct.name) {
+			out = append(out, ct.name)
+		}
+	}
+	return out, nil
+}
+
+func isGUID(s string) bool {
+	_, err := uuid.Parse(s)
+	return err == nil && len(s) == 36
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// Skew implements source.Clocked.
+func (s *Source) Skew() time.Duration { return s.client.Skew() }
+
+// Pacer is the tenant's pacer, through which the collector announces default waits and sees pauses; nil without pacing.
+func (s *Source) Pacer() *m365.Pacer { return s.client.Pacer() }
+
+// MaxParallelFetches is how many units of a content type should be fetched at the same time.
+func (s *Source) MaxParallelFetches() int { return s.parallel }
+
+// CloseIdle closes idle connections; a later call opens new ones. Useful when a connector is deleted.
+func (s *Source) CloseIdle() { s.client.CloseIdle() }

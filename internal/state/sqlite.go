@@ -1,0 +1,100 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite" // driver "sqlite"
+
+	"sluice/internal/fault"
+)
+
+// Measured with 400,000 claims in batches of 2,500 (modernc.org/sqlite 1.59, two cores): page sizes 4096 and 8192 and
+// checkpoints from 1,000 to 16,000 pages all lie between 1.16 and 1.35 us of CPU per claim. 8192 makes the b-tree of a
+// large index shallower; 2,000 pages keep the log at 16 MB and a checkpoint below 10 ms.
+var sqlitePragmas = []string{
+	"busy_timeout(10000)",
+	"page_size(8192)",
+	"journal_mode(WAL)",
+	"synchronous(FULL)",
+	"foreign_keys(ON)",
+	"wal_autocheckpoint(2000)",
+	"journal_size_limit(67108864)",
+	"temp_store(MEMORY)",
+}
+
+const (
+	writerPragmas = "cache_size(-65536)" // KiB: the interior and the newest leaves of the index of identities
+	readerPragmas = "cache_size(-8192)"
+	readers       = 4
+	sharedConns   = 4
+)
+
+// openSQLite opens three pools on one file: the writer (one connection, one user at a time), readers that cannot
+// write, and connections for others.
+func (s *Store) openSQLite(ctx context.Context, path string) error {
+	s.dialect, s.name = SQLite, path
+	path, err := createFile(path)
+	if err != nil {
+		return err
+	}
+	writerDB, err := openFile(path, writerPragmas)
+	if err != nil {
+		return err
+	}
+	writerDB.SetMaxOpenConns(1)
+	s.writer = &writer{db: writerDB, turn: make(chan struct{}, 1), stmts: map[stmtKey]*sql.Stmt{}}
+	if s.writer.conn, err = writerDB.Conn(ctx); err != nil {
+		return err
+	}
+	if s.read, err = openFile(path, readerPragmas, "query_only(ON)"); err != nil {
+		return err
+	}
+	s.read.SetMaxOpenConns(readers)
+	s.read.SetMaxIdleConns(readers)
+	if s.shared, err = openFile(path, readerPragmas); err != nil {
+		return err
+	}
+	s.shared.SetMaxOpenConns(sharedConns)
+	s.shared.SetMaxIdleConns(sharedConns)
+	return nil
+}
+
+// createFile makes sure that the file exists, with mode 0600 when it is new, and returns its absolute path. SQLite
+// gives the mode of the file to the files it puts beside it.
+func createFile(path string) (string, error) {
+	const op = "create the file"
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", fault.Wrap(fault.Config, op, err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's path
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fault.Newf(fault.Config, op, "the folder %s does not exist", filepath.Dir(path)).WithHint("create it")
+	case err != nil:
+		return "", fault.New(fault.Config, op, "the state database cannot be opened for writing").
+			WithHint("give the user that runs Sluice the right to write the file and its folder").WithCause(err)
+	}
+	if err := f.Close(); err != nil {
+		return "", fault.Wrap(fault.Unavailable, op, err)
+	}
+	return path, nil
+}
+
+func openFile(path string, pragmas ...string) (*sql.DB, error) {
+	query := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}}
+	query["_pragma"] = append(append([]string{}, sqlitePragmas...), pragmas...)
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // C:/... on Windows
+	}
+	dsn := "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
+	return sql.Open("sqlite", dsn)
+}
