@@ -73,12 +73,11 @@ func (c *cli) getCommand() *cobra.Command {
 	formats := []string{"table", "yaml", "json"}
 	kinds := []string{string(api.Connectors), string(api.Destinations), string(api.Filters)}
 	cmd := &cobra.Command{
-		Use:       "get connectors|destinations|filters [NAME]",
-		Short:     "Show what is configured",
-		Long:      "Show the entries of a kind, or one of them. The yaml and json outputs can be applied again; secrets are shown as references.",
-		Example:   "  sluice get connectors\n  sluice get connectors contoso-office365 -o yaml",
-		Args:      cobra.RangeArgs(1, 2),
-		ValidArgs: kinds,
+		Use:     "get connectors|destinations|filters [NAME]",
+		Short:   "Show what is configured",
+		Long:    "Show the entries of a kind, or one of them. The yaml and json outputs can be applied again; secrets are shown as references.",
+		Example: "  sluice get connectors\n  sluice get connectors contoso-office365 -o yaml",
+		Args:    cobra.RangeArgs(1, 2),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			if len(args) == 1 {
 				return c.names(api.Kind(args[0]))(cmd, nil, toComplete)

@@ -35,6 +35,8 @@ const (
 var version = "dev"
 
 func main() {
+	// Would send sign-ins to a regional host that no connector was configured for.
+	_ = os.Unsetenv("AZURE_REGIONAL_AUTHORITY_NAME")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	c := &cli{
@@ -62,7 +64,7 @@ type cli struct {
 // run runs one command line and returns the exit code.
 func (c *cli) run(ctx context.Context, args []string) int {
 	root := c.root()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // never nil, which would mean os.Args
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone

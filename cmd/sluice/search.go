@@ -23,11 +23,13 @@ Languages: lq (default), as in Kibana: Operation:UserLoggedIn AND user.email:*@c
 Indices:   windows_events, alerts, syslog, quarantine, sluice_audit; all (default) is the first three.
 Times:     an age (15m, 24h, 7d, 20y), RFC 3339, a date, or all. The default is the last 24 hours.
 
+A table shows the usual columns; choose others with --fields, or take -o ndjson for whole records.
 Only data are printed on standard output. Notices about the answer, and how fresh it is, are on standard error. The table
 shortens long values; the other outputs never do.`
 
 type searchFlags struct {
 	q      api.SearchQuery
+	limit  int
 	raw    bool
 	output string
 }
@@ -63,7 +65,7 @@ func (c *cli) searchCommand() *cobra.Command {
 	flags.StringVar(&f.q.Lang, "lang", string(api.LQ), "query `language`: "+list(api.Langs()))
 	flags.StringVar(&f.q.Since, "since", api.DefaultSince, "`time` from which on")
 	flags.StringVar(&f.q.Until, "until", "", "`time` up to which (default open)")
-	flags.IntVar(&f.q.Limit, "limit", api.DefaultLimit, "most rows wanted; 0 for all")
+	flags.IntVar(&f.limit, "limit", api.DefaultLimit, "most rows wanted; 0 for all")
 	flags.StringSliceVar(&f.q.Fields, "fields", nil, "`columns` wanted, separated by commas")
 	flags.BoolVar(&f.raw, "raw", false, "print the original records byte for byte, one per line")
 	flags.BoolVar(&f.q.Strict, "strict", false, "keep the pure boolean meaning of contradictory conjunctions")
@@ -79,9 +81,10 @@ func (c *cli) checkSearch(f *searchFlags, formats []string) error {
 		return usagef("there is no index %q; use one of %s", f.q.Index, list(api.Indices()))
 	}
 	f.q.Index = index
-	if f.q.Limit < 0 {
-		return usagef("--limit is %d; it must be 0 (all) or more", f.q.Limit)
+	if f.limit < 0 {
+		return usagef("--limit is %d; it must be 0 (all) or more", f.limit)
 	}
+	f.q.Limit = &f.limit
 	return errors.Join(oneOf("lang", f.q.Lang, api.Langs()), oneOf("output", f.output, formats), c.checkTimes(f.q.Since, f.q.Until))
 }
 
@@ -89,6 +92,9 @@ func (c *cli) search(ctx context.Context, server *client.Client, f searchFlags) 
 	var end api.End
 	var err error
 	if f.output == "table" && !f.raw {
+		if len(f.q.Fields) == 0 && f.q.Lang == string(api.LQ) {
+			f.q.Fields = tableFields(f.q.Index)
+		}
 		end, err = c.searchTable(ctx, server, f.q)
 	} else {
 		f.q.Format = api.Format(f.output)
@@ -102,11 +108,19 @@ func (c *cli) search(ctx context.Context, server *client.Client, f searchFlags) 
 	if err != nil {
 		return err
 	}
-	return c.printEnd(end, f.q)
+	return c.printEnd(end, f)
+}
+
+// tableFields are the columns of a table that nobody chose columns for: what fits a terminal.
+func tableFields(index string) []string {
+	if index == "quarantine" {
+		return []string{"timestamp", "tenant_name", "content.type", "content.id", "offset", "reason"}
+	}
+	return []string{"timestamp", "tenant_name", "event.provider", "event.action", "srcip_username", "srcip", "event.outcome", "file.name"}
 }
 
 // printEnd says what a person should know about an answer.
-func (c *cli) printEnd(end api.End, q api.SearchQuery) error {
+func (c *cli) printEnd(end api.End, f searchFlags) error {
 	for _, notice := range end.Notices {
 		c.sayf("notice: %s", clean(notice))
 	}
@@ -114,9 +128,9 @@ func (c *cli) printEnd(end api.End, q api.SearchQuery) error {
 		c.sayf("notice: %s collected records become searchable with the next commit", count(n))
 	}
 	if end.Stats.More {
-		c.sayf("notice: only the first %d rows are shown; --limit 0 shows all", q.Limit)
+		c.sayf("notice: only the first %d rows are shown; --limit 0 shows all", f.limit)
 	}
-	if end.Stats.Rows == 0 && q.Since == api.DefaultSince {
+	if end.Stats.Rows == 0 && f.q.Since == api.DefaultSince {
 		c.sayf("notice: nothing found in the last 24 hours; --since 7d looks further back")
 	}
 	if end.Partial != "" {

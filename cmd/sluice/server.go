@@ -57,6 +57,7 @@ func (c *cli) simCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 chooses a free one")
 	cmd.Flags().StringVar(&o.Scenario, "scenario", "", "scenario `file` (default: a small tenant)")
+	cmd.Flags().StringVar(&o.CAFile, "ca-file", "", "`file` to write the certificate of the simulator's authority to (default: a temporary file)")
 	_ = cmd.RegisterFlagCompletionFunc("scenario", files("yaml", "yml"))
 	return cmd
 }

@@ -15,8 +15,9 @@ type kindInput struct {
 	Kind Kind `path:"kind" enum:"connectors,destinations,filters"`
 }
 
+// entryInput repeats kindInput, because parameters of unexported embedded structs are not seen.
 type entryInput struct {
-	kindInput
+	Kind Kind   `path:"kind" enum:"connectors,destinations,filters"`
 	Name string `path:"name"`
 }
 

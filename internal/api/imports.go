@@ -16,7 +16,7 @@ type importID struct {
 
 // importFileInput takes the body as it streams in, which is why it has no Body field.
 type importFileInput struct {
-	importID
+	ID   string `path:"id"`
 	Name string `query:"name" required:"true" minLength:"1" doc:"Name of the file; its extension tells the format: .gz, .csv, .json, .ndjson"`
 	body io.Reader
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -40,6 +41,9 @@ func (s *server) collect(ctx context.Context, in *collectInput) (Job, error) {
 	since, until, err := s.parseRange(asked.Since, asked.Until, "")
 	if err != nil {
 		return Job{}, err
+	}
+	if asked.Since != "" && since.IsZero() {
+		since = time.Unix(0, 0).UTC() // all of it, which is not the same as an ordinary run
 	}
 	return s.service.Collect(ctx, CollectRequest{Connector: in.Name, Since: since, Until: until})
 }

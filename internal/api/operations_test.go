@@ -71,6 +71,10 @@ func TestOpenAPIDescribesEveryOperation(t *testing.T) {
 	if doc.Components.SecuritySchemes["token"] == nil {
 		t.Error("no security scheme")
 	}
+}
+
+func TestOpenAPIAsYAML(t *testing.T) {
+	s := start(t)
 	if _, yaml := s.do(t, http.MethodGet, "/api/v1/openapi.yaml", ""); !strings.Contains(yaml, "openapi: 3.1") {
 		t.Error("no YAML document")
 	}
@@ -176,6 +180,9 @@ func TestCollectAndWatch(t *testing.T) {
 	}
 	if want := apitest.Now.Add(-7 * 24 * time.Hour); job.Since == nil || !job.Since.Equal(want) {
 		t.Errorf("since = %v, want %v", job.Since, want)
+	}
+	if _, body := s.do(t, http.MethodPost, "/api/v1/entries/connectors/contoso/collect", `{"since":"all"}`); !strings.Contains(body, `"since":"1970-01-01T00:00:00Z"`) {
+		t.Errorf("since all is a back-fill too: %s", body)
 	}
 	if resp, _ := s.do(t, http.MethodPost, "/api/v1/entries/connectors/contoso/collect", ""); resp.StatusCode != http.StatusAccepted {
 		t.Errorf("collect without a body: %d", resp.StatusCode)

@@ -18,13 +18,17 @@ type SearchQuery struct {
 	Lang   string   `json:"lang,omitempty" query:"lang" doc:"lq (default), kql or sql"`
 	Since  string   `json:"since,omitempty" query:"since" doc:"Age (15m, 24h, 7d, 20y), RFC 3339, date or all; default 24h"`
 	Until  string   `json:"until,omitempty" query:"until" doc:"The same; default open"`
-	Limit  int      `json:"limit" query:"limit" default:"100" minimum:"0" doc:"Most rows wanted; 0 for all"`
+	Limit  *int     `json:"limit,omitempty" minimum:"0" doc:"Most rows wanted; 0 for all; default 100"`
 	Fields []string `json:"fields,omitempty" query:"fields" nullable:"false" doc:"Columns wanted"`
 	Strict bool     `json:"strict,omitempty" query:"strict" doc:"Keep the pure boolean meaning of contradictory conjunctions"`
 	Format Format   `json:"format,omitempty" query:"format" default:"ndjson" enum:"frames,ndjson,json,csv,raw" doc:"frames: NDJSON of columns, row and end frames; raw: the original records byte for byte"`
 }
 
-type searchGet struct{ SearchQuery }
+// searchGet takes the limit apart: a parameter cannot be a pointer, and a default in a body cannot tell 0 from nothing.
+type searchGet struct {
+	SearchQuery
+	Most int `query:"limit" default:"100" minimum:"0" doc:"Most rows wanted; 0 for all"`
+}
 
 type searchPost struct{ Body SearchQuery }
 
@@ -40,6 +44,7 @@ func (s *server) searchRoutes(api huma.API) {
 		return op
 	}
 	huma.Register(api, describe("search", http.MethodGet), func(_ context.Context, in *searchGet) (*huma.StreamResponse, error) {
+		in.Limit = &in.Most
 		return s.search(in.SearchQuery)
 	})
 	huma.Register(api, describe("search-post", http.MethodPost), func(_ context.Context, in *searchPost) (*huma.StreamResponse, error) {
@@ -49,7 +54,7 @@ func (s *server) searchRoutes(api huma.API) {
 
 // resolve checks a search and fills in what it leaves out.
 func (s *server) resolve(q SearchQuery) (SearchRequest, error) {
-	r := SearchRequest{Query: q.Query, Index: IndexAll, Lang: LQ, Limit: q.Limit, Fields: q.Fields, Strict: q.Strict, Raw: q.Format == Raw}
+	r := SearchRequest{Query: q.Query, Index: IndexAll, Lang: LQ, Limit: DefaultLimit, Fields: q.Fields, Strict: q.Strict, Raw: q.Format == Raw}
 	if q.Index != "" {
 		name, ok := ParseIndex(q.Index)
 		if !ok {
@@ -62,6 +67,9 @@ func (s *server) resolve(q SearchQuery) (SearchRequest, error) {
 		if r.Lang != LQ && r.Lang != KQL && r.Lang != SQL {
 			return r, fault.Newf(fault.Config, "", "there is no query language %q", q.Lang).WithHint("use one of " + strings.Join(Langs(), ", "))
 		}
+	}
+	if q.Limit != nil {
+		r.Limit = *q.Limit
 	}
 	var err error
 	r.Since, r.Until, err = s.parseRange(q.Since, q.Until, DefaultSince)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strings"
 	"time"
 
 	"sluice/internal/source"
@@ -29,7 +30,7 @@ const (
 func Kinds() []Kind { return []Kind{Connectors, Destinations, Filters} }
 
 // Singular is the word for one entry of the kind.
-func (k Kind) Singular() string { return string(k[:len(k)-1]) }
+func (k Kind) Singular() string { return strings.TrimSuffix(string(k), "s") }
 
 // Entry is a configured connector, destination or filter.
 type Entry struct {
@@ -120,7 +121,8 @@ type ApplyResult struct {
 	Problems []Mistake      `json:"-"`
 }
 
-// CollectRequest starts a run of a connector. Zero times mean an ordinary run; Since makes it a back-fill.
+// CollectRequest starts a run of a connector. Zero times mean an ordinary run; Since makes it a back-fill, and a Since
+// before everything that the source still serves (the Unix epoch for "all") means as far back as it goes.
 type CollectRequest struct {
 	Connector    string
 	Since, Until time.Time

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -183,7 +182,7 @@ func (a *application) openService(ctx context.Context) error {
 	s := &service{
 		version: a.Version, dataDir: a.dir.path, demo: a.Demo, started: a.Clock.Now(), clock: a.Clock,
 		log: a.log.With("component", "service"), properties: driverProperties(),
-		shared: sharedDeps{pacers: m365.NewPacers(a.Clock), clock: a.Clock, log: a.log},
+		shared: sharedDeps{pacers: m365.NewPacers(a.Clock), tokens: m365.NewTokens(a.Clock, a.log), clock: a.Clock, log: a.log},
 	}
 	a.svc = s
 	if err := a.openEngines(ctx); err != nil {
@@ -277,6 +276,7 @@ func (a *application) serve(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error { return a.svc.writer.Run(stages.writer) })
+	group.Go(func() error { return a.maintain(stages.runners) })
 	return group.Wait()
 }
 
@@ -307,15 +307,10 @@ func newStages(ctx context.Context) *stages {
 
 // announce tells people and clients on this machine where the server is.
 func (a *application) announce() error {
-	if err := client.WriteURL(a.dir.path, a.url); err != nil {
-		return err
-	}
-	a.onClose(func() { _ = os.Remove(filepath.Join(a.dir.path, client.URLFile)) })
-	forget, err := client.RecordServer(a.url, a.dir.path)
+	running, err := client.RecordServer(os.Getenv, a.dir.path, a.url)
+	a.onClose(func() { _ = client.ForgetServer(os.Getenv, running) })
 	if err != nil {
-		a.log.Warn("clients on this machine need SLUICE_URL or SLUICE_DATA", "error", err.Error())
-	} else {
-		a.onClose(forget)
+		a.log.Warn("clients on this machine need SLUICE_URL or --data", "error", err.Error())
 	}
 	a.log.Info("sluice is up", "url", a.url, "data", a.dir.path, "version", a.Version)
 	if a.Demo {

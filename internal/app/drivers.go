@@ -24,6 +24,7 @@ type builder func(ctx context.Context, c config.Connector, shared sharedDeps) (s
 // sharedDeps is what the sources of all connectors share.
 type sharedDeps struct {
 	pacers *m365.Pacers
+	tokens *m365.Tokens
 	clock  clock.Clock
 	log    *slog.Logger
 }
@@ -37,7 +38,7 @@ type driver struct {
 // drivers lists every connector type. It is the one place where a new one is added.
 func drivers() []driver {
 	return []driver{
-		{properties: activity.Properties, build: buildActivity},
+		{properties: activity.Properties(), build: buildActivity},
 	}
 }
 
@@ -56,6 +57,27 @@ func driverFor(connectorType string) (driver, error) {
 		}
 	}
 	return driver{}, fault.Newf(fault.Config, "find connector type", "unknown type %q", connectorType)
+}
+
+func buildActivity(_ context.Context, c config.Connector, shared sharedDeps) (source.Source, error) {
+	v := c.Values
+	key, err := resolveSecret(v.Secret("api_access_key"))
+	if err != nil {
+		return nil, fault.Wrap("", "api_access_key", err)
+	}
+	password, err := resolveSecret(v.Secret("certificate_password"))
+	if err != nil {
+		return nil, fault.Wrap("", "certificate_password", err)
+	}
+	return activity.New(activity.Config{
+		SubscriptionPlan: v.String("subscription_plan"), AuthenticationEndpoint: v.String("authentication_endpoint"),
+		DirectoryID: c.DirectoryID(), ApplicationID: v.String("application_id"),
+		APIAccessKey: key, CertificateFile: v.String("certificate_file"), CertificatePassword: password,
+		PublisherID: v.String("publisher_id"), MaxParallelFetches: int(v.Int("max_parallel_fetches")),
+		RequestsPerMinute: int(v.Int("requests_per_minute")), DisableSSLVerification: v.Bool("disable_ssl_verification"),
+		CAFile: v.String("ca_file"), APIEndpoint: v.String("api_endpoint"), APIAudience: v.String("api_audience"),
+		ContentTypes: c.ContentTypes, Pacers: shared.pacers, Tokens: shared.tokens, Clock: shared.clock, Logger: shared.log,
+	})
 }
 
 func resolveSecret(r option.Ref) (secret.Secret, error) {

@@ -163,9 +163,9 @@ const trimEvery = 10 * time.Second
 
 // trimmer returns what the lake writer calls after a commit: it removes from the journal what lake and ledger have
 // behind them.
-func (a *application) trimmer() func(context.Context, lake.Position) {
+func (a *application) trimmer() func(lake.Position) {
 	var last time.Time
-	return func(ctx context.Context, p lake.Position) {
+	return func(p lake.Position) {
 		now := time.Now()
 		if now.Sub(last) < trimEvery {
 			return
@@ -175,6 +175,8 @@ func (a *application) trimmer() func(context.Context, lake.Position) {
 		if upTo == 0 {
 			return
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), trimEvery)
+		defer cancel()
 		if err := a.svc.journal.Trim(ctx, upTo); err != nil {
 			a.log.Warn("trim journal", "error", err.Error())
 		}

@@ -73,10 +73,11 @@ type applyOptions struct {
 
 // change is what apply does to one connector.
 type change struct {
-	action  api.Action
-	entry   config.Connector
-	stored  state.Connector
-	changed []string
+	action    api.Action
+	entry     config.Connector
+	directory string // of the entry, resolved
+	stored    state.Connector
+	changed   []string
 }
 
 // applyConnectors compares the wanted connectors with the stored ones and makes the difference so. Nothing is changed
@@ -117,15 +118,27 @@ func (s *service) compare(wanted []config.Connector, stored []state.Connector, o
 		problems = append(problems, config.Problem{Position: c.Pos, Path: "connector " + c.Name, Text: text})
 	}
 	for _, w := range wanted {
+		// A directory id may be a reference; what it names decides.
+		resolved, err := w.Resolve(os.LookupEnv)
+		if err != nil {
+			var unresolved config.Problems
+			if errors.As(err, &unresolved) {
+				problems = append(problems, unresolved...)
+			} else {
+				report(w, err.Error())
+			}
+			continue
+		}
+		directory := resolved.DirectoryID()
 		i := slices.IndexFunc(stored, func(c state.Connector) bool { return c.Name == w.Name })
 		for _, other := range stored {
-			if w.DirectoryID() != "" && other.DirectoryID == w.DirectoryID() && other.TenantName != w.TenantName {
-				report(w, "directory_id "+w.DirectoryID()+" belongs to tenant_name "+other.TenantName+" (connector "+other.Name+"); one directory has one tenant_name")
+			if directory != "" && other.DirectoryID == directory && other.TenantName != w.TenantName {
+				report(w, "directory_id "+directory+" belongs to tenant_name "+other.TenantName+" (connector "+other.Name+"); one directory has one tenant_name")
 				break
 			}
 		}
 		if i < 0 {
-			changes = append(changes, change{action: api.Created, entry: w})
+			changes = append(changes, change{action: api.Created, entry: w, directory: directory})
 			continue
 		}
 		have := stored[i]
@@ -145,7 +158,7 @@ func (s *service) compare(wanted []config.Connector, stored []state.Connector, o
 		if len(changed) == 0 && have.Owner == o.owner {
 			action = api.Unchanged
 		}
-		changes = append(changes, change{action: action, entry: w, stored: have, changed: changed})
+		changes = append(changes, change{action: action, entry: w, directory: directory, stored: have, changed: changed})
 	}
 	if o.prune {
 		for _, have := range stored {
@@ -178,7 +191,7 @@ func (s *service) perform(ctx context.Context, c change, o applyOptions) error {
 	case api.Created:
 		created, err := s.state.CreateConnector(ctx, state.Connector{
 			Name: c.entry.Name, TenantName: c.entry.TenantName, Type: c.entry.Type,
-			DirectoryID: c.entry.DirectoryID(), Spec: c.entry.SpecJSON(), Owner: o.owner,
+			DirectoryID: c.directory, Spec: c.entry.SpecJSON(), Owner: o.owner,
 		}, o.actor)
 		if err != nil {
 			return err
@@ -186,7 +199,7 @@ func (s *service) perform(ctx context.Context, c change, o applyOptions) error {
 		return s.startConnector(ctx, created)
 	case api.Updated:
 		next := c.stored
-		next.Spec, next.Owner, next.DirectoryID = c.entry.SpecJSON(), o.owner, c.entry.DirectoryID()
+		next.Spec, next.Owner, next.DirectoryID = c.entry.SpecJSON(), o.owner, c.directory
 		if err := s.state.UpdateConnector(ctx, next, o.actor, strings.Join(c.changed, ", ")); err != nil {
 			return err
 		}

@@ -120,6 +120,7 @@ func TestFailuresAreRetriedAndPoisonDoesNotBlock(t *testing.T) {
 	r := h.start()
 	r.manager.Start(connectorConfig(src, general))
 	h.waitLanded(general, 18)
+	h.waitFor("the lost unit", func() bool { return h.total(general).Lost == 1 })
 	total := h.total(general)
 	if total.Lost != 1 || total.Pending != 1 || total.Landed != 18 {
 		t.Errorf("totals %+v, want 18 landed, 1 lost, 1 pending", total)

@@ -74,7 +74,7 @@ func (f *feed) schedule(ctx context.Context) {
 		if err != nil {
 			failures++
 			f.failed("listing failed", err)
-			if wait = Backoff(err, failures); wait > f.r.cfg.Interval && !waitsLong(err) {
+			if wait = f.slow(err, Backoff(err, failures)); wait > f.r.cfg.Interval && !waitsLong(err) {
 				wait = f.r.cfg.Interval
 			}
 		} else {
@@ -105,6 +105,14 @@ func (f *feed) setNext(t time.Time) {
 	f.mu.Lock()
 	f.status.NextRun = t
 	f.mu.Unlock()
+}
+
+// slow pauses the tenant after a throttled request that named no wait, and returns the wait.
+func (f *feed) slow(err error, wait time.Duration) time.Duration {
+	if s, ok := f.r.cfg.Source.(source.Slower); ok && fault.Is(err, fault.Throttled) && fault.RetryAfterOf(err) == 0 {
+		s.Slow(wait)
+	}
+	return wait
 }
 
 // failed notes a failure. The log has the first of a row of equal failures.

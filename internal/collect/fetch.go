@@ -133,7 +133,7 @@ func (w *fetcher) fail(ctx context.Context, u state.LedgerUnit, err error) {
 		failure.State, failure.Kind = state.Lost, fault.Gone
 		failure.Text = "expired before it could be read; last error: " + err.Error()
 	default:
-		failure.NextTry = w.f.r.deps.Clock.Now().Add(Backoff(err, u.Attempt+1))
+		failure.NextTry = w.f.r.deps.Clock.Now().Add(w.f.slow(err, Backoff(err, u.Attempt+1)))
 	}
 	w.f.failed("fetching content failed", err)
 	if failure.State == state.Lost {

@@ -28,11 +28,11 @@ const directory = "11111111-2222-3333-4444-555555555555"
 type fakeSource struct {
 	mu      sync.Mutex
 	units   []record.Unit
-	bodies  map[string][]string       // by unit key: the raw records
-	fail    map[string][]error        // by unit key: errors of the next fetches, after half of the records
-	listErr []error                   // errors of the next listings
-	windows []source.Window           // of every listing
-	fetched map[string]int            // by unit key
+	bodies  map[string][]string // by unit key: the raw records
+	fail    map[string][]error  // by unit key: errors of the next fetches, after half of the records
+	listErr []error             // errors of the next listings
+	windows []source.Window     // of every listing
+	fetched map[string]int      // by unit key
 }
 
 func newFakeSource() *fakeSource {

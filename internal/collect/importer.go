@@ -153,4 +153,3 @@ func (im *fileImport) done(c Counts, err error) {
 
 // Known reports whether records of a connector type can be imported.
 func Known(connectorType string) bool { return normalize.VendorKey(connectorType) != "" }
-

@@ -1,7 +1,9 @@
 package lake
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"unsafe"
 )
@@ -9,19 +11,41 @@ import (
 // rowBuffer holds the rows of one table and one day, column by column, until they are written as one file. A row costs
 // what its own values cost, however many columns the table has: a column is a list of values with their row numbers.
 type rowBuffer struct {
-	rows  int
-	cols  []column // by slot
-	arena *arena
+	rows   int
+	cols   []column // by slot
+	arena  *arena
+	values int // in all columns
+	texts  int // in all dictionaries
 }
 
 // column is the values of one column, in the order of their rows.
 type column struct {
-	at   []uint32 // row numbers; empty while every row so far has a value
-	text []span   // Text, JSON
-	nums []int64  // Long, Bool (0 or 1), Time (milliseconds)
+	at    []uint32 // row numbers; empty while every row so far has a value
+	codes []uint32 // Text, JSON: positions in dict
+	dict  []span   // texts; most of them once, see seenTexts
+	nums  []int64  // Long, Bool (0 or 1), Time (milliseconds)
+	seen  *[seenTexts]uint32
 }
 
-func (c *column) len() int { return max(len(c.text), len(c.nums)) }
+// seenTexts is how many texts a column remembers, as 1 + position in dict, in order to store each once. Most columns have fewer values than that
+// among thousands of rows, which keeps the memory of a buffer far below the size of its records.
+const seenTexts = 128
+
+// seenAt is the place where a text is remembered: by its length and its last bytes, which differ where names, numbers
+// and times do.
+func seenAt(s []byte) int {
+	h := uint64(len(s))
+	if n := len(s); n >= 8 {
+		h ^= binary.LittleEndian.Uint64(s[n-8:]) ^ binary.LittleEndian.Uint64(s)<<1
+	} else {
+		for _, c := range s {
+			h = h<<8 | uint64(c)
+		}
+	}
+	return int(h * 0x9e3779b97f4a7c15 >> 57)
+}
+
+func (c *column) len() int { return max(len(c.codes), len(c.nums)) }
 
 // span is a text in an arena.
 type span struct{ chunk, off, len uint32 }
@@ -54,7 +78,7 @@ func (a *arena) add(s []byte) span {
 		if len(s) > chunkSize {
 			a.chunks = append(a.chunks, make([]byte, 0, len(s)))
 		} else {
-			a.chunks = append(a.chunks, a.pool.get())
+			a.chunks = append(a.chunks, a.newChunk(len(s)))
 		}
 		n++
 		a.size += cap(a.chunks[n])
@@ -62,6 +86,15 @@ func (a *arena) add(s []byte) span {
 	off := len(a.chunks[n])
 	a.chunks[n] = append(a.chunks[n], s...)
 	return span{chunk: uint32(n), off: uint32(off), len: uint32(len(s))} //nolint:gosec // bounded by maxBufferBytes
+}
+
+// newChunk returns a chunk for at least n bytes: small ones first, because an import of many days has many buffers.
+func (a *arena) newChunk(n int) []byte {
+	size := 4096 << min(len(a.chunks), 6)
+	if size >= chunkSize || n > size {
+		return a.pool.get()
+	}
+	return make([]byte, 0, size)
 }
 
 func (a *arena) get(s span) []byte {
@@ -81,10 +114,23 @@ func (a *arena) release() {
 	a.chunks, a.size = nil, 0
 }
 
+// reset empties the buffer and keeps its memory for the next rows.
+func (b *rowBuffer) reset() {
+	b.arena.release()
+	b.rows, b.values, b.texts = 0, 0, 0
+	for i := range b.cols {
+		c := &b.cols[i]
+		c.at, c.codes, c.dict, c.nums = c.at[:0], c.codes[:0], c.dict[:0], c.nums[:0]
+		if c.seen != nil {
+			*c.seen = [seenTexts]uint32{}
+		}
+	}
+}
+
 func newRowBuffer(pool *chunkPool) *rowBuffer { return &rowBuffer{arena: &arena{pool: pool}} }
 
-// bytes estimates the memory of the buffer.
-func (b *rowBuffer) bytes() int { return b.arena.size }
+// bytes estimates the memory of the buffer: texts, dictionaries, places, and what columns cost in themselves.
+func (b *rowBuffer) bytes() int { return b.arena.size + 12*b.texts + 10*b.values + 1<<16 }
 
 // column returns the column of a slot. The pointer is valid until the next call.
 func (b *rowBuffer) column(slot int) *column {
@@ -94,18 +140,29 @@ func (b *rowBuffer) column(slot int) *column {
 	return &b.cols[slot]
 }
 
-// addText sets a text of the row that is being added. A text equal to the one before it is stored once.
+// addText sets a text of the row that is being added. Most texts that were there before are stored once.
 func (b *rowBuffer) addText(slot int, s []byte) {
 	c := b.column(slot)
 	b.mark(c)
-	if n := len(c.text); n > 0 {
-		if last := c.text[n-1]; int(last.len) == len(s) && string(b.arena.get(last)) == string(s) {
-			c.text = append(c.text, last)
-			return
-		}
-	}
-	c.text = append(c.text, b.arena.add(s))
+	b.appendText(c, s)
 }
+
+// appendText adds a text to a column, whatever its row is.
+func (b *rowBuffer) appendText(c *column, s []byte) {
+	if c.seen == nil {
+		c.seen = new([seenTexts]uint32)
+	}
+	known := &c.seen[seenAt(s)]
+	if *known == 0 || string(b.arena.get(c.dict[*known-1])) != string(s) {
+		c.dict = append(c.dict, b.arena.add(s))
+		b.texts++
+		*known = uint32(len(c.dict)) //nolint:gosec // rows are bounded
+	}
+	c.codes = append(c.codes, *known-1)
+}
+
+// text is the k-th text of a column.
+func (b *rowBuffer) text(c *column, k int32) []byte { return b.arena.get(c.dict[c.codes[k]]) }
 
 // addString is addText for a string, without a copy between.
 func (b *rowBuffer) addString(slot int, s string) {
@@ -121,6 +178,7 @@ func (b *rowBuffer) addNum(slot int, n int64) {
 
 // mark notes that the column has a value in the current row.
 func (b *rowBuffer) mark(c *column) {
+	b.values++
 	n := c.len()
 	if len(c.at) == 0 && n == b.rows {
 		return // dense so far
@@ -189,38 +247,39 @@ func (b *rowBuffer) sortedOrder(textSlot, numSlot int) []uint32 {
 
 // ranks numbers the rows by the place of their text among the texts of the column; rows without a text come first.
 func (b *rowBuffer) ranks(c *column) []int32 {
-	ids := make(map[string]int32)
-	var names []string
-	ofValue := make([]int32, len(c.text))
-	for k, s := range c.text {
-		if k > 0 && s == c.text[k-1] {
-			ofValue[k] = ofValue[k-1]
-			continue
-		}
-		text := b.arena.get(s)
-		id, ok := ids[string(text)]
-		if !ok {
-			id = int32(len(names)) //nolint:gosec // rows are bounded
-			names = append(names, string(text))
-			ids[names[id]] = id
-		}
-		ofValue[k] = id
+	uniq, final := b.uniqueTexts(c)
+	order := make([]int32, len(uniq))
+	for i := range order {
+		order[i] = int32(i) //nolint:gosec // rows are bounded
 	}
-	byName := make([]int32, len(names))
-	for i := range byName {
-		byName[i] = int32(i) //nolint:gosec // rows are bounded
-	}
-	slices.SortFunc(byName, func(x, y int32) int { return cmp.Compare(names[x], names[y]) })
-	rankOf := make([]int32, len(names))
-	for r, id := range byName {
-		rankOf[id] = int32(r) + 1 //nolint:gosec // rows are bounded
+	slices.SortFunc(order, func(x, y int32) int { return bytes.Compare(b.arena.get(uniq[x]), b.arena.get(uniq[y])) })
+	rankOf := make([]int32, len(uniq))
+	for r, i := range order {
+		rankOf[i] = int32(r) + 1 //nolint:gosec // rows are bounded
 	}
 	at := b.positions(c, nil)
 	for row, k := range at {
 		at[row] = 0
 		if k >= 0 {
-			at[row] = rankOf[ofValue[k]]
+			at[row] = rankOf[final[c.codes[k]]]
 		}
 	}
 	return at
+}
+
+// uniqueTexts returns the texts of a column, each once, and for each position in its dict the position among them.
+func (b *rowBuffer) uniqueTexts(c *column) (uniq []span, final []int32) {
+	ids := make(map[string]int32, len(c.dict))
+	final = make([]int32, len(c.dict))
+	for i, s := range c.dict {
+		text := b.arena.get(s)
+		id, ok := ids[string(text)]
+		if !ok {
+			id = int32(len(uniq)) //nolint:gosec // rows are bounded
+			ids[string(text)] = id
+			uniq = append(uniq, s)
+		}
+		final[i] = id
+	}
+	return uniq, final
 }

@@ -418,7 +418,7 @@ func (m *merger) fillChunk(b *rowBuffer, slot int, d columnDef, chunk file.Colum
 				c.at = append(c.at, uint32(to-start)) //nolint:gosec // rows are bounded
 				switch d.kind {
 				case Text, JSON:
-					c.text = append(c.text, b.arena.add(m.values[k]))
+					b.appendText(c, m.values[k])
 				case Bool:
 					c.nums = append(c.nums, boolNum(m.bools[k]))
 				case Time:

@@ -7,6 +7,9 @@ import (
 	"math"
 	"slices"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/file"
@@ -28,8 +31,10 @@ type parquetWriter struct {
 	texts  []parquet.ByteArray
 	nums   []int64
 	bools  []bool
-	index  []int32
-	sample map[string]struct{}
+	index  []int32 // row -> number of its value
+	place  []int32 // the same for the rows of the chunk, in their order
+	codes  []int32
+	valid  []byte
 }
 
 // fileColumn is a column of a file: where its values come from and where they go.
@@ -52,7 +57,7 @@ func fileColumns(b *rowBuffer, defs []columnDef) []fileColumn {
 // write writes the rows of b to w in the given order (nil: as they are) and returns what the file's footer says.
 func (p *parquetWriter) write(w io.Writer, b *rowBuffer, defs []columnDef, order []uint32) (*metadata.FileMetaData, error) {
 	cols := fileColumns(b, defs)
-	noDictionary := func(c fileColumn) bool { return c.slot == slotID || p.mostlyUnique(b, &b.cols[c.slot]) }
+	noDictionary := func(c fileColumn) bool { return c.slot == slotID || b.mostlyUnique(&b.cols[c.slot]) }
 	out := bufio.NewWriterSize(w, 1<<16)
 	fw, err := newParquetFile(out, cols, noDictionary)
 	if err != nil {
@@ -99,7 +104,10 @@ func newParquetFile(w io.Writer, cols []fileColumn, noDictionary func(fileColumn
 		if _, ok := statColumns[c.def.name]; ok {
 			props = append(props, parquet.WithStatsFor(c.def.name, true))
 		}
-		if noDictionary(c) {
+		switch {
+		case c.def.name == ColSeq || c.def.name == ColTimestamp:
+			props = append(props, parquet.WithDictionaryFor(c.def.name, false), parquet.WithEncodingFor(c.def.name, parquet.Encodings.DeltaBinaryPacked))
+		case noDictionary(c):
 			props = append(props, parquet.WithDictionaryFor(c.def.name, false))
 		}
 	}
@@ -128,21 +136,9 @@ func parquetNode(d columnDef) (schema.Node, error) {
 	}
 }
 
-// mostlyUnique looks at a sample: a dictionary of values that do not repeat is built for nothing.
-func (p *parquetWriter) mostlyUnique(b *rowBuffer, c *column) bool {
-	const sampled = 256
-	n := len(c.text)
-	if n < 4*sampled {
-		return false
-	}
-	if p.sample == nil {
-		p.sample = make(map[string]struct{}, sampled)
-	}
-	clear(p.sample)
-	for i := range sampled {
-		p.sample[string(b.arena.get(c.text[i*(n/sampled)]))] = struct{}{}
-	}
-	return len(p.sample) > sampled*9/10
+// mostlyUnique tells columns whose values hardly repeat: a dictionary of them is built for nothing.
+func (b *rowBuffer) mostlyUnique(c *column) bool {
+	return len(c.dict) > len(c.codes)*3/4 && len(c.codes) > 1000
 }
 
 // writeColumn writes one column chunk: rows start to end of the order.
@@ -153,49 +149,124 @@ func (p *parquetWriter) writeColumn(group file.SerialRowGroupWriter, b *rowBuffe
 	}
 	c := &b.cols[fc.slot]
 	p.index = b.positions(c, p.index)
+	p.place = slices.Grow(p.place[:0], end-start)[:end-start]
 	p.levels = slices.Grow(p.levels[:0], end-start)[:end-start]
-	p.texts, p.nums, p.bools = p.texts[:0], p.nums[:0], p.bools[:0]
-	for i := range p.levels {
+	for i := range p.place {
 		row := start + i
 		if order != nil {
 			row = int(order[row])
 		}
-		k := p.index[row]
-		if k < 0 {
+		p.place[i], p.levels[i] = p.index[row], 1
+		if p.index[row] < 0 {
 			p.levels[i] = 0
-			continue
-		}
-		p.levels[i] = 1
-		switch fc.def.kind {
-		case Text, JSON:
-			p.texts = append(p.texts, b.arena.get(c.text[k]))
-		case Bool:
-			p.bools = append(p.bools, c.nums[k] != 0)
-		case Time:
-			p.nums = append(p.nums, micros(c.nums[k]))
-		default:
-			p.nums = append(p.nums, c.nums[k])
 		}
 	}
-	if err := p.flush(cw); err != nil {
+	switch w := cw.(type) {
+	case *file.ByteArrayColumnChunkWriter:
+		err = p.writeTexts(w, b, c)
+	case *file.Int64ColumnChunkWriter:
+		err = p.writeNums(w, c, fc.def.kind)
+	case *file.BooleanColumnChunkWriter:
+		err = p.writeBools(w, c)
+	default:
+		err = fmt.Errorf("no writer for %T", cw)
+	}
+	if err != nil {
 		return err
 	}
 	return cw.Close()
 }
 
-func (p *parquetWriter) flush(cw file.ColumnChunkWriter) error {
-	var err error
-	switch w := cw.(type) {
-	case *file.ByteArrayColumnChunkWriter:
-		_, err = w.WriteBatch(p.texts, p.levels, nil)
-	case *file.Int64ColumnChunkWriter:
-		_, err = w.WriteBatch(p.nums, p.levels, nil)
-	case *file.BooleanColumnChunkWriter:
-		_, err = w.WriteBatch(p.bools, p.levels, nil)
-	default:
-		err = fmt.Errorf("no writer for %T", cw)
+// maxDictionary is the most bytes of a dictionary.
+const maxDictionary = 1 << 20
+
+// writeTexts writes a column of texts. Where the column has a dictionary, it is the one that was made while the rows
+// came in: arrow-go would hash each value again.
+func (p *parquetWriter) writeTexts(w *file.ByteArrayColumnChunkWriter, b *rowBuffer, c *column) error {
+	encoder, ok := w.CurrentEncoder().(interface{ PutDictionary(arrow.Array) error })
+	if ok && w.PageStatistics() == nil {
+		uniq, final := b.uniqueTexts(c)
+		size := 0
+		for _, s := range uniq {
+			size += int(s.len) + 4
+		}
+		if size < maxDictionary {
+			if err := putDictionary(encoder.PutDictionary, b, uniq); err != nil {
+				return err
+			}
+			return p.writeCodes(w, c, final)
+		}
 	}
+	p.texts = p.texts[:0]
+	for _, k := range p.place {
+		if k >= 0 {
+			p.texts = append(p.texts, b.text(c, k))
+		}
+	}
+	_, err := w.WriteBatch(p.texts, p.levels, nil)
 	clear(p.texts) // they point into the arena
+	return err
+}
+
+func putDictionary(put func(arrow.Array) error, b *rowBuffer, uniq []span) error {
+	texts := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.String)
+	defer texts.Release()
+	texts.Reserve(len(uniq))
+	for _, s := range uniq {
+		texts.Append(b.arena.get(s))
+	}
+	dictionary := texts.NewArray()
+	defer dictionary.Release()
+	return put(dictionary)
+}
+
+// writeCodes writes the places in the dictionary, as an Arrow array over the writer's own memory.
+func (p *parquetWriter) writeCodes(w *file.ByteArrayColumnChunkWriter, c *column, final []int32) error {
+	n := len(p.place)
+	p.codes = slices.Grow(p.codes[:0], n)[:n]
+	p.valid = slices.Grow(p.valid[:0], n/8+1)[:n/8+1]
+	clear(p.valid)
+	nulls := 0
+	for i, k := range p.place {
+		if k < 0 {
+			p.codes[i] = 0
+			nulls++
+			continue
+		}
+		p.codes[i] = final[c.codes[k]]
+		p.valid[i/8] |= 1 << (i % 8)
+	}
+	data := array.NewData(arrow.PrimitiveTypes.Int32, n,
+		[]*memory.Buffer{memory.NewBufferBytes(p.valid), memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(p.codes))}, nil, nulls, 0)
+	defer data.Release()
+	codes := array.NewInt32Data(data)
+	defer codes.Release()
+	return w.WriteDictIndices(codes, p.levels, nil)
+}
+
+func (p *parquetWriter) writeNums(w *file.Int64ColumnChunkWriter, c *column, kind Kind) error {
+	p.nums = p.nums[:0]
+	for _, k := range p.place {
+		switch {
+		case k < 0:
+		case kind == Time:
+			p.nums = append(p.nums, micros(c.nums[k]))
+		default:
+			p.nums = append(p.nums, c.nums[k])
+		}
+	}
+	_, err := w.WriteBatch(p.nums, p.levels, nil)
+	return err
+}
+
+func (p *parquetWriter) writeBools(w *file.BooleanColumnChunkWriter, c *column) error {
+	p.bools = p.bools[:0]
+	for _, k := range p.place {
+		if k >= 0 {
+			p.bools = append(p.bools, c.nums[k] != 0)
+		}
+	}
+	_, err := w.WriteBatch(p.bools, p.levels, nil)
 	return err
 }
 

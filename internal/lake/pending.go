@@ -27,6 +27,7 @@ type pendingTable struct {
 	cols     *columnSet
 	shred    *shredder
 	days     map[int32]*rowBuffer // by day since 1970
+	spare    *rowBuffer           // memory of the largest buffer that was committed
 	rows     int
 }
 
@@ -214,7 +215,9 @@ func (p *pending) addForeign(e *Entry, i int, now time.Time) {
 func (t *pendingTable) day(pool *chunkPool, day int32) *rowBuffer {
 	b, ok := t.days[day]
 	if !ok {
-		b = newRowBuffer(pool)
+		if b, t.spare = t.spare, nil; b == nil {
+			b = newRowBuffer(pool)
+		}
 		t.days[day] = b
 	}
 	return b
@@ -228,7 +231,15 @@ func (t *pendingTable) endRow(b *rowBuffer) {
 // reset forgets the rows, which are committed, and gives their memory back.
 func (t *pendingTable) reset(position Position) {
 	for _, b := range t.days {
-		b.arena.release()
+		if t.spare == nil || b.rows > t.spare.rows {
+			t.spare, b = b, t.spare
+		}
+		if b != nil {
+			b.arena.release()
+		}
+	}
+	if t.spare != nil {
+		t.spare.reset()
 	}
 	clear(t.days)
 	t.rows, t.position, t.shred.verbatim = 0, position, 0

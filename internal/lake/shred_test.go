@@ -35,7 +35,7 @@ func shredded(t testing.TB, s *shredder, raws ...string) []row {
 			switch {
 			case k < 0:
 			case d.kind == Text || d.kind == JSON:
-				rows[i][d.name] = string(b.arena.get(c.text[k]))
+				rows[i][d.name] = string(b.text(c, k))
 			case d.kind == Bool:
 				rows[i][d.name] = c.nums[k] != 0
 			default:

@@ -33,7 +33,7 @@ type Feed interface {
 type WriterOptions struct {
 	OnCommit     func(Position) // called when Committed moves, so that the journal can be trimmed; must not block long
 	FinalTimeout time.Duration  // for the last commit after Run's context ended; 0: 30 s
-	MaxBytes     int            // memory of waiting texts after which a commit does not wait; 0: 64 MB
+	MaxBytes     int            // memory of waiting rows after which a commit does not wait; 0: 96 MB
 
 	failPoint func(at failPoint, index record.Index) error // of tests
 }
@@ -55,9 +55,10 @@ type Writer struct {
 	opts    WriterOptions
 	parquet *parquetWriter
 
-	flush chan flushRequest
-	done  chan struct{} // closed when Run has returned
-	once  sync.Once
+	flush   chan flushRequest
+	waiting []flushRequest // not answered yet; owned by Run
+	done    chan struct{}  // closed when Run has returned
+	once    sync.Once
 
 	mu     sync.Mutex
 	health Health
@@ -65,7 +66,7 @@ type Writer struct {
 
 type flushRequest struct {
 	seq  uint64
-	done chan error // buffered
+	done chan struct{} // closed when it is committed
 }
 
 // NewWriter returns a writer that reads from open, which is called with the first sequence that is wanted: at the
@@ -75,7 +76,7 @@ func NewWriter(l *Lake, open func(ctx context.Context, from uint64) (Feed, error
 		opts.FinalTimeout = 30 * time.Second
 	}
 	if opts.MaxBytes <= 0 {
-		opts.MaxBytes = 64 << 20
+		opts.MaxBytes = 96 << 20
 	}
 	return &Writer{
 		lake: l, open: open, opts: opts, parquet: &parquetWriter{},
@@ -99,7 +100,7 @@ func (w *Writer) Health() Health {
 // Flush waits until the journal up to atLeast is committed, and commits without waiting for the interval as soon as
 // that much was read. It fails when ctx ends or the writer stops.
 func (w *Writer) Flush(ctx context.Context, atLeast uint64) error {
-	req := flushRequest{seq: atLeast, done: make(chan error, 1)}
+	req := flushRequest{seq: atLeast, done: make(chan struct{})}
 	stopped := fault.New(fault.Canceled, "flush lake", "the writer has stopped")
 	select {
 	case w.flush <- req:
@@ -109,8 +110,8 @@ func (w *Writer) Flush(ctx context.Context, atLeast uint64) error {
 		return ctx.Err()
 	}
 	select {
-	case err := <-req.done:
-		return err
+	case <-req.done:
+		return nil
 	case <-w.done:
 		return stopped
 	case <-ctx.Done():
@@ -153,7 +154,6 @@ type session struct {
 	pending *pending
 	read    Position // last entry taken
 	due     <-chan time.Time
-	waiting []flushRequest
 	backoff *backoff
 }
 
@@ -180,11 +180,7 @@ func (w *Writer) session(ctx context.Context, backoff *backoff) error {
 			c.Close()
 		}
 	}()
-	err = s.loop(ctx, entries, taken)
-	for _, f := range s.waiting { // asked again by nobody else; a new session starts with none
-		f.done <- fault.New(fault.Unavailable, "flush lake", "the writer had to start again")
-	}
-	return err
+	return s.loop(ctx, entries, taken)
 }
 
 // fetched is an entry or the error that ended the feed.
@@ -336,7 +332,7 @@ func (s *session) answer() {
 	keep := s.waiting[:0]
 	for _, f := range s.waiting {
 		if f.seq <= committed {
-			f.done <- nil
+			close(f.done)
 		} else {
 			keep = append(keep, f)
 		}

@@ -219,7 +219,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 
 // send makes one attempt. Exactly one of the response and the error is nil.
 func (c *Client) send(ctx context.Context, r Request, u *url.URL, token Token) (*Response, *fault.Error, Rule) {
-	if c.pacer != nil && !r.Quiet {
+	if c.pacer != nil && !r.Quiet && !urgent(ctx) {
 		if err := c.pacer.Wait(ctx); err != nil {
 			return nil, asFault(r.Op, err), Rule{}
 		}
@@ -343,6 +343,14 @@ func (c *Client) Certificate() (info Certificate, ok bool) {
 	}
 	return c.tokens.certificate.info, true
 }
+
+type urgentKey struct{}
+
+// Urgent returns a context whose requests do not queue behind the pacer: for the few requests of a connection test,
+// while somebody waits.
+func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
+
+func urgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
 
 // Pacer is the tenant's pacer; nil when the client is not paced.
 func (c *Client) Pacer() *Pacer { return c.pacer }

@@ -148,11 +148,11 @@ func (f Fault) shapesListing() bool {
 	return false
 }
 
-// page is the HTML of a gateway that cannot reach the service.
-const page = `<!DOCTYPE html><html><head><title>Service Unavailable</title></head><body><h2>Our services aren't available right now</h2><p>We're working to restore all services as soon as possible. Please check back soon.</p></body></html>`
+// gatewayPage is the HTML of a gateway that cannot reach the service.
+const gatewayPage = `<!DOCTYPE html><html><head><title>Service Unavailable</title></head><body><h2>Our services aren't available right now</h2><p>We're working to restore all services as soon as possible. Please check back soon.</p></body></html>`
 
-// login is the HTML that a captive portal answers with.
-const login = `<!DOCTYPE html><html><head><title>Network access</title></head><body><form method="post" action="/login"><h1>Please sign in to continue</h1></form></body></html>`
+// portalPage is the HTML that a captive portal answers with.
+const portalPage = `<!DOCTYPE html><html><head><title>Network access</title></head><body><form method="post" action="/login"><h1>Please sign in to continue</h1></form></body></html>`
 
 // replacement is the answer that a fault gives instead of the service, or nil when the service answers.
 func (s *Sim) replacement(f Fault, c call) *reply {
@@ -165,9 +165,9 @@ func (s *Sim) replacement(f Fault, c call) *reply {
 	case ServerError:
 		r = problemReply(http.StatusInternalServerError, "AF50000", "An internal error occurred. Retry the request.")
 	case Unavailable:
-		r = htmlReply(http.StatusServiceUnavailable, page)
+		r = htmlReply(http.StatusServiceUnavailable, gatewayPage)
 	case HTML200:
-		return htmlReply(http.StatusOK, login)
+		return htmlReply(http.StatusOK, portalPage)
 	case Unauthorized:
 		r = &reply{status: http.StatusUnauthorized}
 	case NotFound:

@@ -79,7 +79,8 @@ func (g *generator) append(w *writer, dst []byte, p place, q quirks) ([]byte, id
 	w.buf, w.generator, w.place, w.quirks = dst, g, p, q
 	w.rng = rng(g.recordSeed(p.blob, p.index))
 	template := g.menu.pick(&w.rng)
-	w.user = &g.vocab.users[w.skewed(len(g.vocab.users))]
+	w.who = w.skewed(len(g.vocab.users))
+	w.user = &g.vocab.users[w.who]
 	w.ip = g.vocab.ips[w.user.home]
 	if w.rng.below(4) == 0 {
 		w.ip = g.vocab.ips[w.rng.below(len(g.vocab.ips))]
@@ -116,6 +117,7 @@ type writer struct {
 	*generator
 	place
 	quirks
+	who   int // index of user
 	user  *person
 	ip    string
 	at    int64 // Unix seconds of the event
@@ -143,6 +145,50 @@ func (w *writer) member(key, value string) {
 	w.lit(`"`)
 }
 
+// Things that outlive a record: their identifiers come back in other records, as in real traffic, where sessions,
+// files, folders and devices repeat. That also makes the data as compressible as real data.
+const (
+	aSession uint64 = iota + 1
+	aToken
+	aFolder
+	aMessage
+	aFile
+	aDevice
+	aSite
+	aTeam
+	aChannel
+	aReport
+)
+
+// lasting is the seed of a thing of the tenant.
+func (w *writer) lasting(what uint64, which ...int) uint64 {
+	seed := mix(w.vocab.seed, what)
+	for _, n := range which {
+		seed = mix(seed, uint64(n)) //nolint:gosec // any bits will do
+	}
+	return seed
+}
+
+// session is the seed of the user's session: a new one every eight hours.
+func (w *writer) session() uint64 { return w.lasting(aSession, w.who, int(w.at/(8*3600))) }
+
+// lastingMember writes ,"key":"<GUID of the thing>".
+func (w *writer) lastingMember(key string, seed uint64) {
+	w.lit(`,"`)
+	w.lit(key)
+	w.lit(`":"`)
+	w.seededGUID(seed)
+	w.lit(`"`)
+}
+
+// agent writes the user's usual program, or now and then another.
+func (w *writer) agent() string {
+	if w.rng.below(5) == 0 {
+		return w.pick(agents)
+	}
+	return agents[w.who%len(agents)]
+}
+
 // guidMember writes ,"key":"<new GUID>".
 func (w *writer) guidMember(key string) {
 	w.lit(`,"`)
@@ -162,8 +208,14 @@ func (w *writer) numMember(key string, n int) {
 
 // hex writes n hexadecimal digits.
 func (w *writer) hex(n int) {
+	w.seededHex(w.rng.next(), n)
+}
+
+// seededHex writes n hexadecimal digits that follow from seed.
+func (w *writer) seededHex(seed uint64, n int) {
+	r := rng(seed)
 	for n > 0 {
-		bits := w.rng.next()
+		bits := r.next()
 		for range min(n, 16) {
 			w.buf = append(w.buf, "0123456789ABCDEF"[bits&15])
 			bits >>= 4
@@ -277,11 +329,11 @@ func (w *writer) timeMember(key string, offset int) {
 // accessContext writes the AppAccessContext of newer SharePoint and Exchange records.
 func (w *writer) accessContext() {
 	w.lit(`,"AppAccessContext":{"AADSessionId":"`)
-	w.guid()
+	w.seededGUID(w.session())
 	w.lit(`"`)
 	w.guidMember("CorrelationId")
 	w.lit(`,"UniqueTokenId":"`)
-	w.hex(22)
+	w.seededHex(w.lasting(aToken, w.who, int(w.at/3600)), 22)
 	w.lit(`"}`)
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 )
 
@@ -60,6 +61,8 @@ func newFileRecord(tenantID string, line []byte) fileRecord {
 			return v
 		case json.Number:
 			return v.String()
+		case bool:
+			return strconv.FormatBool(v)
 		}
 		return ""
 	}
@@ -67,7 +70,7 @@ func newFileRecord(tenantID string, line []byte) fileRecord {
 	if org == "" {
 		org = tenantID
 	}
-	i := identity{org: org, id: get("Id"), recordType: get("RecordType"), operation: get("Operation"),
+	i := identity{org: strings.ToLower(org), id: get("Id"), recordType: get("RecordType"), operation: get("Operation"),
 		created: get("CreationTime"), raw: line}
 	r.id = i.String()
 	sum := sha256.Sum256(canonical(nil, fields))
@@ -128,7 +131,7 @@ func sortedMembers(v map[string]any) map[string]json.RawMessage {
 	return members
 }
 
-// exactNumber writes equal numbers alike: 1, 1.0 and 10e-1. Numbers with exponents that would need much memory keep
+// exactNumber writes equal numbers alike (1, 1.0 and 10e-1) and unlike any text. Numbers with exponents that would need much memory keep
 // their spelling.
 func exactNumber(text string) (string, bool) {
 	if len(text) > 64 {
@@ -141,5 +144,5 @@ func exactNumber(text string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return fmt.Sprintf("%q", r.RatString()), true
+	return fmt.Sprintf(`{"number":%q}`, r.RatString()), true
 }

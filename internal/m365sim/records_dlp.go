@@ -100,7 +100,7 @@ func dlpMail(w *writer) {
 	w.lit(`,"ExchangeMetaData":{"BCC":[],"CC":[],"From":"`)
 	w.lit(w.user.upn)
 	w.lit(`","MessageID":"`)
-	w.messageID()
+	w.messageID(w.message())
 	w.lit(`","RecipientCount":1`)
 	w.timeMember("Sent", -20)
 	w.lit(`,"Subject":"`)

@@ -38,7 +38,7 @@ func signIn(w *writer, operation, code, logonError string) {
 	w.member("ObjectId", resource)
 	w.member("UserId", w.user.upn)
 	w.lit(`,"AzureActiveDirectoryEventType":1,"ExtendedProperties":[{"Name":"ResultStatusDetail","Value":"Success"},{"Name":"UserAgent","Value":"`)
-	w.lit(w.pick(agents))
+	w.lit(w.agent())
 	w.lit(`"},{"Name":"UserAuthenticationMethod","Value":"1"},{"Name":"RequestType","Value":"OAuth2:Authorize"}`)
 	if w.rng.below(3) == 0 {
 		w.lit(`,{"Name":"KeepMeSignedIn","Value":"true"}`)
@@ -65,22 +65,23 @@ func signIn(w *writer, operation, code, logonError string) {
 }
 
 func (w *writer) deviceProperties() {
+	device := w.lasting(aDevice, w.who)
 	w.lit(`,"DeviceProperties":[{"Name":"Id","Value":"`)
-	w.guid()
+	w.seededGUID(device)
 	w.lit(`"},{"Name":"DisplayName","Value":"`)
-	w.lit(w.pick(w.vocab.hosts))
+	w.lit(w.vocab.hosts[w.who%len(w.vocab.hosts)])
 	w.lit(`"},{"Name":"OS","Value":"`)
-	w.lit(w.pick(systems))
+	w.lit(systems[w.who%len(systems)])
 	w.lit(`"},{"Name":"BrowserType","Value":"`)
-	w.lit(w.pick(browsers))
+	w.lit(browsers[w.who%len(browsers)])
 	w.lit(`"},{"Name":"IsCompliant","Value":"True"},{"Name":"IsCompliantAndManaged","Value":"`)
-	if w.rng.below(2) == 0 {
+	if device%2 == 0 {
 		w.lit("True")
 	} else {
 		w.lit("False")
 	}
 	w.lit(`"},{"Name":"TrustType","Value":"1"},{"Name":"SessionId","Value":"`)
-	w.guid()
+	w.seededGUID(w.session())
 	w.lit(`"}]`)
 }
 

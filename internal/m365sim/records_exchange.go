@@ -60,8 +60,8 @@ func cmdlet(w *writer, operation string, parameters ...string) {
 	w.lit(`,"RequestId":"`)
 	w.guid()
 	w.lit(`"`)
-	w.guidMember("SessionId")
-	w.guidMember("TokenObjectId")
+	w.lastingMember("SessionId", w.session())
+	w.member("TokenObjectId", w.user.object)
 	w.member("TokenTenantId", w.vocab.tenant)
 }
 
@@ -84,22 +84,36 @@ func (w *writer) mailbox(operation string, recordType int, client string) {
 	w.member("MailboxOwnerUPN", w.user.upn)
 	w.member("OrganizationName", w.vocab.domain)
 	w.member("OriginatingServer", w.pick(servers))
-	w.guidMember("SessionId")
-	w.guidMember("TokenObjectId")
+	w.lastingMember("SessionId", w.session())
+	w.member("TokenObjectId", w.user.object)
 	w.member("TokenTenantId", w.vocab.tenant)
 	w.accessContext()
 }
 
-// folderID writes an Exchange identifier: base64 that begins alike for all folders of a mailbox.
-func (w *writer) folderID() {
-	w.lit("LgAAAADBwCLOTkcSTpPvPqAu44P4AQBY")
-	w.hex(28)
-	w.lit("AAAB")
+// folder writes "Id" and "Path" of a folder of the user's mailbox. Exchange identifiers are base64 that begins alike
+// for everything in a mailbox.
+func (w *writer) folder() {
+	which := w.skewed(len(mailFolders))
+	w.lit(`"Id":"LgAAAADBwCLOTkcSTpPvPqAu44P4AQBY`)
+	w.seededHex(w.lasting(aFolder, w.who), 16)
+	w.seededHex(w.lasting(aFolder, w.who, which), 12)
+	w.lit(`AAAB"`)
+	w.member("Path", mailFolders[which])
 }
 
-func (w *writer) messageID() {
+// message picks a message of the user's mailbox: recent ones are read again and again.
+func (w *writer) message() uint64 { return w.lasting(aMessage, w.who, w.skewed(500)) }
+
+func (w *writer) itemID(message uint64) {
+	w.lit(`"Id":"RgAAAADBwCLOTkcSTpPvPqAu44P4BwBY`)
+	w.seededHex(w.lasting(aFolder, w.who), 16)
+	w.seededHex(message, 24)
+	w.lit(`AAAA"`)
+}
+
+func (w *writer) messageID(message uint64) {
 	w.lit(`\u003cVI1PR04MB5056`)
-	w.hex(32)
+	w.seededHex(message, 32)
 	w.lit(`@VI1PR04MB5056.eurprd04.prod.outlook.com\u003e`)
 }
 
@@ -116,21 +130,18 @@ func mailItemsAccessed(w *writer) {
 			if j > 0 {
 				w.lit(",")
 			}
-			w.lit(`{"ClientRequestId":"`)
-			w.guid()
-			w.lit(`","Id":"RgAAAAD`)
-			w.hex(24)
-			w.lit(`","InternetMessageId":"`)
-			w.messageID()
+			message := w.message()
+			w.lit(`{`)
+			w.itemID(message)
+			w.lit(`,"InternetMessageId":"`)
+			w.messageID(message)
 			w.lit(`"`)
-			w.numMember("SizeInBytes", 2_000+w.rng.below(300_000))
+			w.numMember("SizeInBytes", 2_000+int(message%300_000)) //nolint:gosec // small
 			w.lit("}")
 			count++
 		}
-		w.lit(`],"Id":"`)
-		w.folderID()
-		w.lit(`"`)
-		w.member("Path", w.pick(mailFolders))
+		w.lit(`],`)
+		w.folder()
 		w.lit("}")
 	}
 	w.lit("]")
@@ -140,19 +151,18 @@ func mailItemsAccessed(w *writer) {
 func (w *writer) parentFolder(key string) {
 	w.lit(`,"`)
 	w.lit(key)
-	w.lit(`":{"Id":"`)
-	w.folderID()
-	w.lit(`"`)
-	w.member("Path", w.pick(mailFolders))
+	w.lit(`":{`)
+	w.folder()
 	w.lit("}")
 }
 
 func mailItem(w *writer, operation string) {
 	w.mailbox(operation, 2, "Client=OWA;Action=ViaProxy")
-	w.lit(`,"Item":{"Id":"RgAAAABpp3Zb6g\/`)
-	w.hex(48)
-	w.lit(`AAAJ","InternetMessageId":"`)
-	w.messageID()
+	message := w.message()
+	w.lit(`,"Item":{`)
+	w.itemID(message)
+	w.lit(`,"InternetMessageId":"`)
+	w.messageID(message)
 	w.lit(`"`)
 	if w.rng.below(3) == 0 {
 		w.lit(`,"Attachments":"`)
@@ -182,10 +192,11 @@ func mailGroup(w *writer, operation string) {
 		if i > 0 {
 			w.lit(",")
 		}
-		w.lit(`{"Id":"RgAAAADBwCLOTkcSTpPvPqAu44P4BwBY`)
-		w.hex(40)
-		w.lit(`AAAA","InternetMessageId":"`)
-		w.messageID()
+		message := w.message()
+		w.lit(`{`)
+		w.itemID(message)
+		w.lit(`,"InternetMessageId":"`)
+		w.messageID(message)
 		w.lit(`"`)
 		w.parentFolder("ParentFolder")
 		w.member("Subject", w.pick(topics))

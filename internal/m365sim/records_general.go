@@ -20,7 +20,8 @@ const templateAlert = 8
 
 // teams writes a record with the key order of that workload, in which RecordType comes late.
 func teams(w *writer, operation string) {
-	team := w.pick(w.vocab.groups)
+	which := w.skewed(len(w.vocab.groups))
+	team := w.vocab.groups[which]
 	w.lit("{")
 	w.created()
 	w.id()
@@ -31,12 +32,10 @@ func teams(w *writer, operation string) {
 	w.lit(`,"UserType":0,"Version":1,"Workload":"MicrosoftTeams"`)
 	w.clientIP("ClientIP")
 	w.member("UserId", w.user.upn)
-	w.lit(`,"AADGroupId":"`)
-	w.guid()
-	w.lit(`"`)
+	w.lastingMember("AADGroupId", w.lasting(aTeam, which))
 	w.accessContext()
 	w.lit(`,"ChannelGuid":"19:`)
-	w.hex(32)
+	w.seededHex(w.lasting(aChannel, which), 32)
 	w.lit(`@thread.tacv2","ChannelName":"General","ChannelType":"Standard","CommunicationType":"Team"`)
 	w.lit(`,"ExtraProperties":[{"Key":"TimeZone","Value":"Europe\/Berlin"},{"Key":"OsName","Value":"windows"},{"Key":"Country","Value":"`)
 	w.lit(w.pick(countries))
@@ -61,7 +60,7 @@ func teams(w *writer, operation string) {
 		w.members()
 	}
 	w.lit(`,"TeamGuid":"19:`)
-	w.hex(32)
+	w.seededHex(w.lasting(aTeam, which), 32)
 	w.lit(`@thread.tacv2"`)
 	w.member("TeamName", team)
 }
@@ -85,7 +84,8 @@ func (w *writer) members() {
 }
 
 func powerBI(w *writer) {
-	report := w.pick(topics)
+	which := w.rng.below(len(topics))
+	report := topics[which]
 	w.lit(`{`)
 	w.opening("ViewReport")
 	w.recordType(20)
@@ -94,17 +94,15 @@ func powerBI(w *writer) {
 	w.lit(`,"Workload":"PowerBI"`)
 	w.member("UserId", w.user.upn)
 	w.clientIP("ClientIP")
-	w.member("UserAgent", w.pick(agents))
+	w.member("UserAgent", w.agent())
 	w.lit(`,"Activity":"ViewReport"`)
 	w.member("ItemName", report)
-	w.member("WorkSpaceName", w.pick(w.vocab.groups))
+	w.member("WorkSpaceName", w.vocab.groups[which])
 	w.member("DatasetName", report)
 	w.member("ReportName", report)
-	w.guidMember("CapacityId")
-	w.guidMember("WorkspaceId")
-	w.guidMember("ObjectId")
-	w.guidMember("DatasetId")
-	w.guidMember("ReportId")
+	for i, key := range []string{"CapacityId", "WorkspaceId", "ObjectId", "DatasetId", "ReportId"} {
+		w.lastingMember(key, w.lasting(aReport, which, i))
+	}
 	w.lit(`,"ArtifactKind":"Report","IsSuccess":true,"ReportType":"PowerBIReport"`)
 	w.guidMember("RequestId")
 	w.guidMember("ActivityId")
@@ -182,7 +180,7 @@ func mailVerdict(w *writer) {
 	w.lit(`,"DeliveryAction":"Blocked","DetectionMethod":"File detonation","DetectionType":"Inline","Directionality":"Inbound","EventDeepLink":"https:\/\/security.microsoft.com\/?hash=\/threatexplorer?messageParams=`)
 	w.hex(48)
 	w.lit(`","InternetMessageId":"`)
-	w.messageID()
+	w.messageID(w.rng.next())
 	w.lit(`","LatestDeliveryLocation":"Quarantine"`)
 	w.timeMember("MessageTime", -30)
 	w.guidMember("NetworkMessageId")

@@ -18,12 +18,13 @@ var sharePointMenu = newMenu(
 	menuItem{1, func(w *writer) { sharing(w, "AnonymousLinkCreated") }},
 )
 
-// sharePoint writes the common part up to SiteUrl and returns the address of the site: a team's or the user's own.
-func (w *writer) sharePoint(operation string, recordType int, itemType, object string) (url string) {
-	s := &w.vocab.sites[w.skewed(len(w.vocab.sites))]
-	workload, url := "SharePoint", s.url
-	if w.rng.below(5) < 2 {
-		workload, url = "OneDrive", w.user.drive
+// sharePoint writes the common part up to SiteUrl for object number item of a site, a team's or the user's own, and
+// returns the address of the site.
+func (w *writer) sharePoint(operation string, recordType int, itemType, object string, item int) (url string) {
+	which := w.skewed(len(w.vocab.sites))
+	workload, url := "SharePoint", w.vocab.sites[which].url
+	if w.rng.below(5) < 2 { // drives are numbered downwards from -1
+		workload, url, which = "OneDrive", w.user.drive, -1-w.who
 	}
 	w.header(operation, recordType, "", "i:0h.f|membership|"+w.user.puid+"@live.com", 0, workload)
 	w.clientIP("ClientIP")
@@ -36,26 +37,26 @@ func (w *writer) sharePoint(operation string, recordType int, itemType, object s
 	w.member("ApplicationId", app.id)
 	w.member("ApplicationDisplayName", app.name)
 	w.lit(`,"AuthenticationType":"OAuth","BrowserName":"`)
-	w.lit(w.pick(browsers))
+	w.lit(browsers[w.who%len(browsers)])
 	w.lit(`","BrowserVersion":"139.0.0.0"`)
 	w.guidMember("CorrelationId")
-	w.member("DeviceDisplayName", w.pick(w.vocab.hosts))
+	w.member("DeviceDisplayName", w.vocab.hosts[w.who%len(w.vocab.hosts)])
 	w.lit(`,"EventSource":"SharePoint","GeoLocation":"EUR","IsManagedDevice":true`)
 	w.member("ItemType", itemType)
-	w.member("ListId", s.list)
-	w.guidMember("ListItemUniqueId")
+	w.lastingMember("ListId", w.lasting(aSite, which, 1))
+	w.lastingMember("ListItemUniqueId", w.lasting(aFile, which, item))
 	w.lit(`,"Platform":"WinDesktop"`)
-	w.member("Site", s.id)
-	w.member("UserAgent", w.pick(agents))
-	w.member("WebId", s.web)
+	w.lastingMember("Site", w.lasting(aSite, which, 0))
+	w.member("UserAgent", w.agent())
+	w.lastingMember("WebId", w.lasting(aSite, which, 2))
 	w.accessContext()
 	w.member("SiteUrl", url)
 	return url
 }
 
 func fileOperation(w *writer, operation string) {
-	folder, topic, extension := w.pick(folders), w.pick(topics), w.pick(extensions)
-	number := w.rng.below(5_000)
+	number := w.skewed(3_000)
+	folder, topic, extension := folders[number%len(folders)], topics[number/7%len(topics)], extensions[number/3%len(extensions)]
 	mark := len(w.buf)
 	w.lit(topic)
 	w.lit(" ")
@@ -64,7 +65,7 @@ func fileOperation(w *writer, operation string) {
 	w.lit(extension)
 	file := string(w.buf[mark:])
 	w.buf = w.buf[:mark]
-	url := w.sharePoint(operation, 6, "File", folder+`\/`+file)
+	url := w.sharePoint(operation, 6, "File", folder+`\/`+file, number)
 	w.numMember("FileSizeBytes", 1_000+w.rng.below(9_000_000))
 	w.lit(`,"HighPriorityMediaProcessing":false,"ListBaseType":1,"ListServerTemplate":101`)
 	w.member("SourceFileExtension", extension)
@@ -88,13 +89,13 @@ func fileOperation(w *writer, operation string) {
 }
 
 func pageViewed(w *writer) {
-	w.sharePoint("PageViewed", 4, "Page", `SitePages\/Home.aspx`)
+	w.sharePoint("PageViewed", 4, "Page", `SitePages\/Home.aspx`, 0)
 	w.lit(`,"CustomUniqueId":true,"IsWorkflow":false`)
 }
 
 func sharing(w *writer, operation string) {
 	guest := &w.vocab.users[w.rng.below(len(w.vocab.users))]
-	w.sharePoint(operation, 14, "File", w.pick(folders)+`\/Plan.docx`)
+	w.sharePoint(operation, 14, "File", folders[0]+`\/Plan.docx`, 1)
 	w.lit(`,"EventData":"\u003cType\u003eEdit\u003c\/Type\u003e\u003cMembersCanShareApplied\u003eFalse\u003c\/MembersCanShareApplied\u003e"`)
 	w.lit(`,"SourceFileExtension":"docx","SourceFileName":"Plan.docx","TargetUserOrGroupName":"`)
 	w.lit(guest.upn)

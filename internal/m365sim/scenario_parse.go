@@ -2,6 +2,7 @@ package m365sim
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -240,6 +241,7 @@ func (c *checker) tenant(t Tenant, path string) {
 		c.check(f.ContentType != "", at+".content_type", "is missing")
 		c.choice(f.ContentType, at+".content_type", ContentTypes()...)
 		c.check(f.Rate >= 0 && f.Rate <= 1e8, at+".rate", "must lie between 0 and 100000000 events per minute")
+		c.check(f.Rate/float64(cmp.Or(f.BlobSize, 100)) <= 60_000, at+".rate", "makes more than one blob per millisecond; raise blob_size")
 		c.check(f.Events >= 0 && f.Events <= 1e10, at+".events", "must lie between 0 and 10000000000")
 		c.check(f.Events == 0 || f.History > 0, at+".events", "needs history, the time over which they are spread")
 		c.check(f.BlobSize >= 0 && f.BlobSize <= 1_000_000, at+".blob_size", "must lie between 1 and 1000000")

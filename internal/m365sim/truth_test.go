@@ -3,6 +3,7 @@ package m365sim
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ func TestTruthEqualsPerfectClient(t *testing.T) {
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := scenario(300, all...)
+			s := scenario(150, all...)
 			change(&s)
 			c := connect(t, StartTest(t, s, Options{Clock: newClock()}))
 			c.subscribe(all...)
@@ -56,6 +57,48 @@ func TestTruthEqualsPerfectClient(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRealRecords serves the public sample records and checks that they arrive byte for byte.
+func TestRealRecords(t *testing.T) {
+	pattern := filepath.Join("..", "..", "..", "shared", "data", "management-activity", "*.ndjson*")
+	if paths, err := filepath.Glob(pattern); err != nil || len(paths) == 0 {
+		t.Skip("the public sample records are not beside the repository")
+	}
+	s := scenario(0)
+	s.Tenants[0].Records = []Files{{Paths: []string{pattern}, BlobSize: 500}}
+	clock := newClock()
+	c := connect(t, StartTest(t, s, Options{Clock: clock}))
+	c.subscribe(ContentTypes()...)
+	lines, err := loadFiles(testTenant, s.Tenants[0].Records[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{}
+	for _, line := range lines {
+		want[string(line.raw)]++
+	}
+	for _, ct := range ContentTypes() {
+		items, _ := c.list(ct, clock.Now().Add(-24*time.Hour+time.Second), clock.Now().Add(time.Second))
+		if len(items) == 0 {
+			t.Errorf("%s is empty", ct)
+		}
+		for _, it := range items {
+			for _, raw := range c.records(it.ContentURI) {
+				want[string(raw)]--
+			}
+		}
+	}
+	for line, n := range want {
+		if n != 0 {
+			t.Fatalf("%+d times: %.200s", n, line)
+		}
+	}
+	truth := c.truth().Totals
+	if truth.Records != len(lines) || truth.Distinct < 5000 || truth.Distinct >= truth.Records || truth.Malformed != 0 {
+		t.Errorf("truth is %+v for %d lines", truth, len(lines))
+	}
+	compare(t, "real records", c.collect(2, ContentTypes()...), c.truthIDs(""))
 }
 
 func TestLateBlobsAppear(t *testing.T) {
@@ -152,6 +195,43 @@ func TestLossIsNotTruth(t *testing.T) {
 	compare(t, "with losses", unique(got), c.truthIDs(""))
 	if n := c.truth().Totals.Lost; n != len(lost) {
 		t.Errorf("the truth says %d lost, want %d", n, len(lost))
+	}
+}
+
+// BenchmarkServe measures the service alone: a blob of 100 events from the cache and a new one each time.
+func BenchmarkServe(b *testing.B) {
+	s := scenario(100_000, Exchange)
+	s.Tenants[0].Traffic[0].BlobSize = 100
+	sim, err := New(s, Options{Clock: newClock()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	answer, failure := sim.authority.issue(sim.order[0], sim.order[0].apps[testApp], audiences["enterprise"], "1", true, time.Now())
+	if failure != nil {
+		b.Fatal(failure.message)
+	}
+	f := sim.order[0].feed(Exchange)
+	for name, blobs := range map[string]int{"cached": 1, "new": 1000} {
+		b.Run(name, func(b *testing.B) {
+			sent := 0
+			for i := 0; b.Loop(); i++ {
+				id := blobKey{feed: f, n: i % blobs}.contentID(whole)
+				req := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/api/v1.0/"+testTenant+"/activity/feed/audit/"+id, nil)
+				req.Header.Set("Authorization", "Bearer "+fmt.Sprint(answer["access_token"]))
+				req.Header.Set("Accept-Encoding", "gzip")
+				recorder := httptest.NewRecorder()
+				sim.Handler().ServeHTTP(recorder, req)
+				if recorder.Code != http.StatusOK {
+					b.Fatal(recorder.Code, recorder.Body)
+				}
+				sent = recorder.Body.Len()
+				if blobs > 1 && i%blobs == blobs-1 {
+					sim.bodies = newBodyCache(cacheLimit)
+				}
+			}
+			b.ReportMetric(float64(b.N)*100/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64(sent)/100, "wire-B/event")
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 // vocabulary holds the people, addresses, sites and programs of one tenant. Every text is already written as the
 // inside of a JSON string in the style of the .NET serialisers behind the real service: a slash is \/.
 type vocabulary struct {
+	seed   uint64
 	tenant string // directory id
 	domain string // contoso.onmicrosoft.com
 	label  string // contoso
@@ -23,7 +24,7 @@ type person struct {
 	home                                         int // index of the usual address
 }
 
-type site struct{ url, id, web, list, title string }
+type site struct{ url, title string }
 
 const addressCount = 20_000
 
@@ -70,7 +71,7 @@ var (
 func newVocabulary(seed uint64, tenant, name string, users int) *vocabulary {
 	seed = mix(mixText(seed, tenant), forVocabulary)
 	r := rng(seed)
-	v := &vocabulary{tenant: tenant, label: label(name)}
+	v := &vocabulary{seed: seed, tenant: tenant, label: label(name)}
 	v.domain = v.label + ".onmicrosoft.com"
 	v.ips = make([]string, addressCount)
 	for i := range v.ips {
@@ -94,7 +95,6 @@ func newVocabulary(seed uint64, tenant, name string, users int) *vocabulary {
 		title := topics[r.below(len(topics))] + fmt.Sprint(i)
 		v.sites = append(v.sites, site{
 			url: `https:\/\/` + v.label + `.sharepoint.com\/sites\/` + title + `\/`, title: title,
-			id: guidText(r.next()), web: guidText(r.next()), list: guidText(r.next()),
 		})
 	}
 	for i := range 64 {

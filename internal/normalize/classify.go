@@ -34,7 +34,6 @@ type MsgOrigin struct {
 
 // MsgClass is msg_class of record/1 (spec/record-schema.md section 1). It is never empty.
 func MsgClass(connectorType, contentType string) string {
-	lower := strings.ToLower(contentType)
 	switch connectorType {
 	case Office365:
 		switch contentType { // no allocation for the five that exist
@@ -49,21 +48,21 @@ func MsgClass(connectorType, contentType string) string {
 		case DLPAll:
 			return "office365_dlp_all"
 		}
-		return "office365_" + strings.Map(wordRune, lower)
+		return "office365_" + strings.Map(wordRune, strings.ToLower(contentType))
 	case MessageTrace:
 		return "office365_reportingwebservice_message_trace"
 	case CloudApps:
-		if strings.Contains(lower, "alert") {
+		if strings.Contains(strings.ToLower(contentType), "alert") {
 			return "microsoft_defender_for_cloud_apps_alerts"
 		}
 		return "microsoft_defender_for_cloud_apps_activities"
 	case ServiceHealth:
-		if strings.Contains(lower, "message") {
+		if strings.Contains(strings.ToLower(contentType), "message") {
 			return "office365_servicehealth_message"
 		}
 		return "office365_servicehealth_issue"
 	}
-	return strings.Map(wordRune, strings.ToLower(connectorType)+"_"+lower)
+	return strings.Map(wordRune, strings.ToLower(connectorType+"_"+contentType))
 }
 
 func wordRune(r rune) rune {

@@ -107,13 +107,8 @@ func (w *work) dlpFile() {
 	w.size(FileSize, memberText(file, "filesize"))
 	owner := memberText(file, "fileowner")
 	row.SetText(FileOwner, owner)
-	if from := memberText(file, "from"); !row.Has(UserUPN) && from != "" {
-		u := parseUser(from)
-		u.kind = row.Text(UserType)
-		if u.id == "" {
-			u.id = row.Text(UserID)
-		}
-		w.setUser(u)
+	if !row.Has(UserUPN) {
+		w.replaceUser(parseUser(memberText(file, "from")))
 	}
 }
 
@@ -133,9 +128,8 @@ func (w *work) dlpMail() {
 	row.SetText(EmailSubject, memberText(mail, "subject"))
 	row.SetText(EmailMessageID, memberText(mail, "messageid"))
 	row.SetText(Message, memberText(mail, "subject"))
-	if u := parseUser(memberText(mail, "from")); !row.Has(UserUPN) && u.upn != "" {
-		u.kind, u.id = row.Text(UserType), row.Text(UserID)
-		w.setUser(u)
+	if !row.Has(UserUPN) {
+		w.replaceUser(parseUser(memberText(mail, "from")))
 	}
 	for _, s := range to {
 		w.target(parseUser(s))

@@ -103,14 +103,12 @@ func isPrincipalClass(s string) bool {
 func (w *work) entraAudit() {
 	row := w.row
 	if !row.Has(UserUPN) && w.vals[fActor].Kind != rawjson.Invalid {
-		if actor := w.principal(fActor); actor.upn != "" {
+		if actor := w.principal(fActor); actor.upn != "" || !row.Has(UserName) {
+			if actor.id == "" {
+				actor.id = row.Text(UserID)
+			}
 			actor.kind = row.Text(UserType)
-			w.setUser(actor.user)
-		} else if !row.Has(UserName) {
-			row.SetText(UserName, actor.name)
-			row.SetText(SrcIPUsername, actor.name)
-			row.SetText(UserID, actor.id)
-			w.related(RelatedUser, actor.name)
+			w.replaceUser(actor.user)
 		}
 	}
 	w.entraTarget()

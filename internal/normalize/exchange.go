@@ -12,7 +12,21 @@ func (w *work) exchangeAdmin() {
 	if id := w.firstText(fClientAppID, fAppID); id != "" {
 		w.row.SetText(AppID, id)
 	}
-	w.target(parseUser(w.firstText(fResolvedName, fObjectID)))
+	if isRecipientCmdlet(w.operation) {
+		name := w.firstText(fResolvedName, fObjectID)
+		w.target(parseUser(name[strings.LastIndexByte(name, '/')+1:]))
+	}
+}
+
+// isRecipientCmdlet tells cmdlets whose object is a user or mailbox; the object of others is a thing.
+func isRecipientCmdlet(cmdlet string) bool {
+	_, noun, _ := strings.Cut(cmdlet, "-")
+	for _, word := range [...]string{"Mailbox", "User", "Recipient", "Member", "InboxRule", "Permission"} {
+		if strings.Contains(noun, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // exchangeMailbox reads what happens to mail: record types 2, 3, 50, 19 and 101.

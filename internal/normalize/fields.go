@@ -261,15 +261,18 @@ func (w *work) collect(members []rawjson.Member) {
 			continue
 		}
 		key := m.Key
-		if bytes.IndexByte(key, '\\') >= 0 {
-			key, _ = rawjson.AppendUnquoted(nil, key)
-		}
 		f := w.n.fields.find(key)
 		if f == fNone {
-			continue
+			if bytes.IndexByte(key, '\\') < 0 {
+				continue
+			}
+			key, _ = rawjson.AppendUnquoted(nil, key)
+			if f = w.n.fields.find(key); f == fNone {
+				continue
+			}
 		}
 		have := &w.vals[f]
-		if have.Kind != rawjson.Invalid && isLower(key[0]) && !isLower(have.Key[0]) {
+		if have.Kind != rawjson.Invalid && isLower(m.Key[0]) && !isLower(have.Key[0]) {
 			continue
 		}
 		*have = m

@@ -111,11 +111,11 @@ func (s *Scratch) collect(keys []identityKey, members []rawjson.Member) {
 	}
 	for _, m := range members {
 		key := m.Key
-		if bytes.IndexByte(key, '\\') >= 0 {
+		if len(key) > len(`\u0000`) && bytes.IndexByte(key, '\\') >= 0 {
 			key, _ = rawjson.AppendUnquoted(nil, key)
 		}
 		for _, k := range keys {
-			if len(key) != len(k.lower) || !foldEqual(key, k.lower) {
+			if !foldEqual(key, k.lower) {
 				continue
 			}
 			exact := string(key) == k.exact

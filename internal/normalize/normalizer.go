@@ -61,6 +61,7 @@ type work struct {
 	members  [maxNested][]rawjson.Member
 	elements [maxNested][][]byte
 	buf      []byte
+	kept     []string // of setList
 }
 
 // Normalize fills row, which it resets, with the core columns of a record. The members are those of raw, which
@@ -198,7 +199,7 @@ func (w *work) jsonList(list []string) string {
 
 // setList sets a JSON column to the texts that are not empty, each once.
 func (w *work) setList(c ColumnID, list ...string) {
-	kept := make([]string, 0, len(list))
+	kept := w.kept[:0]
 next:
 	for _, s := range list {
 		if s == "" || len(kept) >= maxListed {
@@ -211,7 +212,7 @@ next:
 		}
 		kept = append(kept, s)
 	}
-	if len(kept) > 0 {
+	if w.kept = kept; len(kept) > 0 {
 		w.row.SetText(c, w.jsonList(kept))
 	}
 }

@@ -14,7 +14,11 @@ func (w *work) sharePoint() {
 		w.fileName(name)
 		row.SetText(FileURL, row.Text(URL))
 		row.SetText(FileDirectory, w.text(fSourceRelativeURL))
-		row.SetText(FilePath, joinPath(w.text(fSiteURL), w.text(fSourceRelativeURL), name))
+		if site := w.text(fSiteURL); site != "" {
+			row.SetText(FilePath, joinPath(site, w.text(fSourceRelativeURL), name))
+		} else {
+			row.SetText(FilePath, row.Text(URL))
+		}
 	}
 	if name := w.text(fDestinationFileName); name != "" || w.text(fDestinationRelativeURL) != "" {
 		row.SetText(FileDstPath, joinPath(w.text(fSiteURL), w.text(fDestinationRelativeURL), name))

@@ -69,7 +69,7 @@ func (w *work) serviceHealth() {
 	row.SetText(EventType, `["info"]`)
 	w.set(EventReason, fStatus)
 	row.SetText(EventOutcome, "unknown")
-	if s := w.text(fIsResolved); s != "" {
-		row.SetText(EventOutcome, outcomeOf(s))
+	if w.text(fIsResolved) == "true" {
+		row.SetText(EventOutcome, "success")
 	}
 }

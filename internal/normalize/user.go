@@ -178,6 +178,20 @@ func (w *work) setUser(u user) {
 	w.related(RelatedUser, u.shown())
 }
 
+// replaceUser names another acting user than UserId did, which was a service or nobody.
+func (w *work) replaceUser(u user) {
+	if u.empty() {
+		return
+	}
+	for c := UserID; c <= UserIsExternal; c++ {
+		w.row.set[c] = false
+	}
+	w.row.set[SrcIPUsername] = false
+	w.lists[RelatedUser-RelatedIP] = w.lists[RelatedUser-RelatedIP][:0]
+	w.setUser(u)
+	w.row.SetText(SrcIPUserSID, u.id)
+}
+
 // target adds a user that the action was about.
 func (w *work) target(u user) {
 	if u.empty() || len(w.targets) >= maxListed {

@@ -19,7 +19,10 @@ func (c *compiler) compare(t target, l *leaf) (string, error) {
 		if err != nil || cond == "false" {
 			return cond, err
 		}
-		return t.anyValue(cond), nil
+		if strings.Contains(cond, IPKeyFunction) { // an address has other spellings
+			return t.anyValue(cond, ""), nil
+		}
+		return t.anyValue(cond, fragment(v)), nil
 	}
 	switch t.Kind {
 	case Long, Double:
@@ -37,7 +40,7 @@ func exists(t target) string {
 	col := Ident(t.Name)
 	switch {
 	case len(t.path) > 0:
-		return t.anyValue("v <> ''")
+		return t.anyValue("v <> ''", "")
 	case t.Kind == JSON:
 		return col + ` IS NOT NULL AND ` + col + ` NOT IN ('', '[]', '{}', 'null', '""')`
 	case t.Kind == Text:

@@ -233,33 +233,33 @@ func (c *compiler) leaf(l *leaf) (string, error) {
 // bare searches all text columns.
 func (c *compiler) bare(l *leaf) (string, error) {
 	v := l.value
-	var cond func(expr string) string
+	var columns []string
+	for _, col := range c.cat.columns {
+		if (col.Kind == Text || col.Kind == JSON) && searchable(col.Name) {
+			columns = append(columns, Ident(col.Name))
+		}
+	}
+	c.out.FullText = true
+	if len(columns) == 0 {
+		return "false", nil
+	}
 	switch v.kind {
 	case termValue:
-		cond = termWords([]piece{{lit: v.text}}).in
+		return termWords([]piece{{lit: v.text}}).inAny(columns), nil
 	case wildcardValue:
-		cond = termWords(v.parts).in
+		return termWords(v.parts).inAny(columns), nil
 	case phraseValue:
 		if v.text == "" {
 			return "true", nil
 		}
-		cond = phraseWords(v.text).in
+		return phraseWords(v.text).inAny(columns), nil
 	case regexValue:
-		cond = func(expr string) string { return text{expr: expr}.regex(v.text) }
-	case rangeValue, fuzzyValue, existsValue:
-		return "", c.fail(v.at, "expected a field before this value: ranges, comparisons and ~ need one")
-	}
-	var parts []string
-	for _, col := range c.cat.columns {
-		if (col.Kind == Text || col.Kind == JSON) && searchable(col.Name) {
-			parts = append(parts, cond(Ident(col.Name)))
+		for i, col := range columns {
+			columns[i] = "coalesce(" + text{expr: col}.regex(v.text) + ", false)"
 		}
+		return strings.Join(columns, " OR "), nil
 	}
-	c.out.FullText = true
-	if len(parts) == 0 {
-		return "false", nil
-	}
-	return "coalesce(" + strings.Join(parts, " OR ") + ", false)", nil
+	return "", c.fail(v.at, "expected a field before this value: ranges, comparisons and ~ need one")
 }
 
 // searchable columns are read by searches for bare words: those with the sender's data, not Sluice's bookkeeping.

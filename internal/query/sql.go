@@ -42,7 +42,9 @@ func IPKey(text string) (key string, ok bool) {
 //	sluice_step(l, k)   the members of the objects in l at the JSON path k, arrays flattened
 //	sluice_named(l, n)  the values of the elements of a name/value array that are called n
 //	sluice_texts(l)     JSON values as text, without quotes
-//	sluice_word(c,s,r)  c holds the lower-case text s, and there the lower-case regular expression r matches
+//	sluice_word(c,s,r)  c holds the lower-case text s, and the lower-case regular expression r matches; never NULL. It
+//	                    is a CASE because that alone keeps the engine from running r on every row below an OR
+//	sluice_number       the same for s without letters, where no case needs folding
 func Prelude() []string {
 	return []string{
 		`CREATE MACRO sluice_array(j) AS CASE WHEN j IS NULL THEN []::JSON[] WHEN json_type(j) = 'ARRAY' THEN json_extract(j, '$[*]') ELSE [j::JSON] END`,
@@ -51,7 +53,8 @@ func Prelude() []string {
 		`CREATE MACRO sluice_named(l, n) AS flatten(list_transform(list_filter(l, lambda x: coalesce(replace(replace(coalesce(x->>'$.Name', x->>'$.Key'), ' ', '_'), '.', '_') = n, false)), ` +
 			`lambda x: list_concat(list_concat(sluice_array(x->'$.Value'), sluice_array(x->'$.NewValue')), sluice_array(x->'$.OldValue'))))`,
 		`CREATE MACRO sluice_texts(l) AS list_transform(l, lambda x: x->>'$')`,
-		`CREATE MACRO sluice_word(c, s, r) AS contains(lower(c), s) AND regexp_matches(lower(c), r)`,
+		`CREATE MACRO sluice_word(c, s, r) AS CASE WHEN contains(lower(c), s) THEN regexp_matches(lower(c), r) ELSE false END`,
+		`CREATE MACRO sluice_number(c, s, r) AS CASE WHEN contains(c, s) THEN regexp_matches(lower(c), r) ELSE false END`,
 	}
 }
 
@@ -78,16 +81,38 @@ func (t target) values() string {
 
 func normalName(key string) string { return strings.NewReplacer(" ", "_", ".", "_").Replace(key) }
 
-// anyValue is the condition that some value of the multi-valued t meets cond, a condition on v. A cheap test on the
-// JSON text comes first where the path's last key can be searched for as it is.
-func (t target) anyValue(cond string) string {
+// anyValue is the condition that some value of the multi-valued t meets cond, a condition on v. Cheap tests on the JSON
+// text come first: for the key where it can be searched for as it is, and for fragment, lower-case text that every
+// matching value contains and JSON never escapes; "" is none.
+func (t target) anyValue(cond, fragment string) string {
 	sql := fmt.Sprintf("len(list_filter(%s, lambda v: %s)) > 0", t.values(), cond)
 	col := Ident(t.Name)
 	guard := col + " IS NOT NULL"
 	if len(t.path) == 1 && plainKey(t.path[0]) {
 		guard = fmt.Sprintf("contains(%s, %s)", col, Literal(t.path[0]))
 	}
+	if fragment != "" {
+		guard += fmt.Sprintf(" AND contains(lower(%s), %s)", col, Literal(fragment))
+	}
 	return fmt.Sprintf("CASE WHEN %s THEN %s ELSE false END", guard, sql)
+}
+
+// fragment is the longest part of a value's text that looks the same, but for case, in any JSON spelling of it.
+func fragment(v value) string {
+	switch v.kind {
+	case termValue, phraseValue, wildcardValue:
+	default:
+		return ""
+	}
+	longest := ""
+	for _, part := range strings.FieldsFunc(v.text, func(r rune) bool {
+		return r > unicode.MaxASCII || (!unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.@", r))
+	}) {
+		if len(part) > len(longest) {
+			longest = part
+		}
+	}
+	return strings.ToLower(longest)
 }
 
 // plainKey reports whether a key looks the same in JSON text and after names were normalised.

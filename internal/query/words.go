@@ -15,9 +15,14 @@ import (
 // be \/, a quote \", a line break \n in front of a word.
 
 const (
-	wordStart = `(?:^|[^\p{L}\p{N}]|\\[nrtbf]|\\u00[01][0-9a-f])`
-	wordEnd   = `(?:$|[^\p{L}\p{N}])`
-	between   = `(?:[^\p{L}\p{N}]|\\[nrtbf]|\\u00[01][0-9a-f])+`
+	wordStart = `(?:^|` + notWord + `|\\[nrtbf]|\\u00[01][0-9a-f])`
+	wordEnd   = `(?:$|` + notWord + `)`
+	between   = `(?:` + notWord + `|\\[nrtbf]|\\u00[01][0-9a-f])+`
+	notWord   = `[^\p{L}\p{N}\x{E000}]`
+
+	// columnEnd stands between columns that are searched as one text. It holds a private character that counts as a
+	// word, so that no sequence of words reaches across.
+	columnEnd = "\n\uE000\n"
 )
 
 func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
@@ -97,7 +102,24 @@ func jsonTolerant(r rune) string {
 	return regexp.QuoteMeta(string(r))
 }
 
+// inAny is the condition that one of the columns has the words; it is never NULL. All columns share one regular
+// expression, which is run only on the rows in which some column has the segment: compiling one for each of hundreds of
+// columns takes longer than reading a day of records, and below an OR only a CASE keeps it from being run everywhere.
+func (w words) inAny(columns []string) string {
+	has := make([]string, len(columns))
+	fold := strings.ContainsFunc(w.segment, unicode.IsLetter)
+	for i, c := range columns {
+		has[i] = fmt.Sprintf("contains(%s, %s)", pick(fold, "lower("+c+")", c), Literal(w.segment))
+	}
+	return fmt.Sprintf("CASE WHEN %s THEN regexp_matches(lower(concat_ws(%s, %s)), %s) ELSE false END",
+		strings.Join(has, " OR "), Literal(columnEnd), strings.Join(columns, ", "), Literal(w.regex))
+}
+
 // in is the condition that expr has the words.
 func (w words) in(expr string) string {
-	return fmt.Sprintf("sluice_word(%s, %s, %s)", expr, Literal(w.segment), Literal(w.regex))
+	macro := "sluice_word"
+	if !strings.ContainsFunc(w.segment, unicode.IsLetter) {
+		macro = "sluice_number"
+	}
+	return fmt.Sprintf("%s(%s, %s, %s)", macro, expr, Literal(w.segment), Literal(w.regex))
 }

@@ -144,6 +144,9 @@ func (s *Searcher) tables(ctx context.Context, names []string, since, until time
 				out[i] = t
 			}
 		}
+		if len(out[i].Columns) == 0 {
+			out[i].Columns = s.cfg.CoreColumns
+		}
 	}
 	return out, nil
 }

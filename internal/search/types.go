@@ -48,6 +48,9 @@ type Config struct {
 	// Rebuild returns the vendor's record of one row; get gives the row's columns.
 	Rebuild func(get func(column string) (any, bool)) ([]byte, error)
 	Pool    *worker.Pool
+	// CoreColumns are the columns of a table that Plan returns without any, so that queries on a table that was never
+	// written to have no rows instead of unknown columns.
+	CoreColumns []query.Column
 	Clock   clock.Clock // default: clock.Real
 	// DefaultOperator joins clauses that stand side by side; default query.Or.
 	DefaultOperator query.Operator

@@ -52,6 +52,12 @@ type Clocked interface {
 	Skew() time.Duration
 }
 
+// Slower is implemented by sources whose requests share a quota. The collector calls Slow when the service throttled
+// without saying for how long: nothing of the tenant is sent for that time.
+type Slower interface {
+	Slow(wait time.Duration)
+}
+
 // Status is the outcome of a Check.
 type Status string
 

@@ -144,26 +144,23 @@ func TestSettleInTheStepThatClaims(t *testing.T) {
 			return st.Count(b4, []state.UnitCount{{Unit: ids[2], Duplicates: 1, Complete: true}})
 		})
 		wantKind(t, err, fault.Conflict, "became void")
-		// Two batches of one step, the second losing a record to the first.
+		// Three batches of one step; the last one loses a record to the one before, which opened after the first had
+		// looked at what is open.
 		step(t, s, term, func(st *state.Step) error {
-			b5, err := st.OpenBatch()
-			if err != nil {
+			var last int64
+			for _, ids := range [][]int{{5, 1}, {6}, {6}} {
+				var err error
+				if last, err = st.OpenBatch(); err != nil {
+					return err
+				}
+				if _, err := st.Claim(last, claims(ids...)); err != nil {
+					return err
+				}
+			}
+			if err := st.Count(last, []state.UnitCount{{Unit: ids[2], Duplicates: 1, Complete: true}}); err != nil {
 				return err
 			}
-			if _, err := st.Claim(b5, claims(5, 1)); err != nil {
-				return err
-			}
-			b6, err := st.OpenBatch()
-			if err != nil {
-				return err
-			}
-			if _, err := st.Claim(b6, claims(5)); err != nil {
-				return err
-			}
-			if err := st.Count(b6, []state.UnitCount{{Unit: ids[2], Duplicates: 1, Complete: true}}); err != nil {
-				return err
-			}
-			return st.Confirm(b6, state.Position{})
+			return st.Confirm(last, state.Position{})
 		})
 		if u := unit(t, s, ids[2]); u.State != state.Listed {
 			t.Errorf("unit 3 is %s, but its record is in an open batch", u.State)

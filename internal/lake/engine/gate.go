@@ -148,7 +148,8 @@ func (g *gatekeeper) check(node map[string]any, key string) error {
 		if node["query"] == nil {
 			return fault.New(fault.Config, gateOp, "SHOW is not allowed; DESCRIBE and SUMMARIZE of a view are")
 		}
-	case (key == "from_table" || key == "left" || key == "right" || key == "source") && !slices.Contains(sources, typ):
+	case (key == "from_table" || key == "left" || key == "right" || key == "source") &&
+		!slices.Contains(sources, typ) && !strings.HasSuffix(typ, "_NODE"): // nodes of queries are walked like any other
 		return fault.Newf(fault.Config, gateOp, "a source of kind %s is not allowed", typ)
 	}
 	return nil

@@ -25,7 +25,8 @@ const frameBytes = 128 << 10
 // stream runs a query and writes its columns and rows. The driver holds the whole result in memory before the first
 // row, so the query is always wrapped in a LIMIT.
 func (d *database) stream(ctx context.Context, q wire.QueryBody, out io.Writer) (int64, error) {
-	statement := fmt.Sprintf("SELECT * FROM (\n%s\n) AS result LIMIT %d", q.SQL, max(1, q.MaxRows))
+	inner := strings.TrimRight(q.SQL, "; \t\r\n")
+	statement := fmt.Sprintf("SELECT * FROM (\n%s\n) AS result LIMIT %d", inner, max(1, q.MaxRows))
 	var count int64
 	err := d.conn.Raw(func(c any) error {
 		queryer, ok := c.(driver.QueryerContext)

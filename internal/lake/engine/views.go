@@ -33,7 +33,7 @@ func (d *database) defineViews(ctx context.Context, open wire.OpenBody, files ma
 			selected[i] = exprs[c.Name] + " AS " + query.Ident(c.Name)
 		}
 		body := "SELECT " + strings.Join(selected, ", ") + " FROM " + from
-		if t.Where != "" {
+		if t.Where != "" && len(t.Files) > 0 {
 			body += " WHERE " + t.Where
 		}
 		if err := d.define(ctx, t.Name, body); err != nil {

@@ -18,6 +18,7 @@ import (
 // content type, a listing of the last hour per content type, and one sample record, of which only the size is shown.
 // Steps whose prerequisite failed are skipped and say which. Nothing is started and nothing is stored.
 func (s *Source) Test(ctx context.Context) iter.Seq[source.Check] {
+	ctx = m365.Urgent(ctx)
 	return func(yield func(source.Check) bool) {
 		t := tester{s: s, yield: yield, failed: map[string]bool{}}
 		t.connection(ctx)

@@ -147,6 +147,9 @@ func (f *fakeService) discovery(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *fakeService) token(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil { // a stall notices the client's end only when the body has been read
+		f.t.Error(err)
+	}
 	if f.breaks(w, r, f.takeFault(sourcetest.SignIn), "") {
 		return
 	}
@@ -287,7 +290,7 @@ func (f *fakeService) page(w http.ResponseWriter, r *http.Request, entries []str
 	part := entries[begin:end]
 	switch fault := f.takeFault(place); fault {
 	case sourcetest.EmptyPage:
-		part, next = nil, link(f.URL, page)
+		part, next = nil, link(f.URL, page)+"&again=1"
 	case sourcetest.RepeatedLink:
 		next = link(f.URL, page)
 	case sourcetest.ForeignLink:

@@ -64,6 +64,7 @@ var (
 	_ source.Source   = (*Source)(nil)
 	_ source.Preparer = (*Source)(nil)
 	_ source.Clocked  = (*Source)(nil)
+	_ source.Slower   = (*Source)(nil)
 )
 
 // New checks the settings and makes a source; all mistakes come joined in one error. Nothing is sent.
@@ -158,6 +159,13 @@ func first(a, b string) string {
 
 // Skew implements source.Clocked.
 func (s *Source) Skew() time.Duration { return s.client.Skew() }
+
+// Slow implements source.Slower.
+func (s *Source) Slow(wait time.Duration) {
+	if p := s.client.Pacer(); p != nil {
+		p.Penalize(wait)
+	}
+}
 
 // Pacer is the tenant's pacer, through which the collector announces default waits and sees pauses; nil without pacing.
 func (s *Source) Pacer() *m365.Pacer { return s.client.Pacer() }

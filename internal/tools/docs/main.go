@@ -1,5 +1,5 @@
 // Command docs writes the pages of docs/reference that follow from declarations in the code: the settings of the
-// server, the options of each connector type and the JSON Schema of sluice.yaml. With -check it writes nothing and
+// server, the options of each connector type, the JSON Schema of sluice.yaml, and the fields of the record. With -check it writes nothing and
 // fails when a page differs from what it would write, which is how the tests notice a forgotten `make docs`.
 //
 //	go run ./internal/tools/docs [-check] [-out docs/reference]
@@ -13,8 +13,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"sluice/internal/config"
+	"sluice/internal/normalize"
 	"sluice/internal/source"
 	"sluice/internal/source/activity"
 )
@@ -31,6 +33,7 @@ func main() {
 
 func run(out string, check bool) error {
 	pages := config.ReferencePages([]source.Properties{activity.Properties()})
+	pages["record.md"] = recordPage()
 	for _, name := range slices.Sorted(maps.Keys(pages)) {
 		path := filepath.Join(out, name)
 		if check {
@@ -44,6 +47,31 @@ func run(out string, check bool) error {
 		}
 	}
 	return nil
+}
+
+// recordPage lists the core columns of the lake and fields of record/1.
+func recordPage() []byte {
+	kinds := map[normalize.Kind]string{normalize.Text: "text", normalize.Long: "integer", normalize.Time: "time", normalize.JSON: "JSON"}
+	var b bytes.Buffer
+	b.WriteString(`# The record
+
+Every record in the lake has the fields below as far as its source tells them; what is absent is not there at all. Beside them stands
+the Microsoft record, unchanged, under the name of its source: ` + "`office365.Operation`" + `, ` + "`office365.UserId`" + ` and so on. A bare Microsoft
+name (` + "`Operation`" + `) works in searches too. In JSON the dots are nested objects and times are milliseconds since 1970 in UTC; in SQL each
+field is a column under its dotted name, in double quotes, and times are timestamps.
+
+| field | type | meaning |
+| --- | --- | --- |
+| ` + "`_id`" + ` | text | identity of the record; unique in the lake |
+| ` + "`_index`" + ` | text | the index that holds it: windows_events, alerts, syslog or quarantine |
+| ` + "`write_time`" + ` | time | when it was committed to the lake |
+| ` + "`_seq`, `_unit`, `_batch`" + ` | | its place in the journal and the unit that brought it |
+`)
+	for _, c := range normalize.Columns {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Name, kinds[c.Kind], strings.ReplaceAll(c.Help, "|", "\\|"))
+	}
+	b.WriteString("\nIn SQL the column `raw` gives the Microsoft record byte for byte.\n")
+	return b.Bytes()
 }
 
 func write(path string, text []byte) error {

@@ -1,0 +1,57 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"sluice/internal/lake"
+)
+
+const (
+	sweepEvery   = 10 * time.Minute
+	compactEvery = time.Hour
+	dropEvery    = 24 * time.Hour
+)
+
+// maintain keeps the lake tidy until ctx ends: it removes files that nothing references, compacts closed days, and drops
+// days that are older than the retention. Failures are logged and tried again at the next turn.
+func (a *application) maintain(ctx context.Context) error {
+	var compacted, dropped time.Time
+	for {
+		now := a.Clock.Now()
+		if _, _, err := a.svc.lake.Sweep(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("remove unused files of the lake", "error", err.Error())
+		}
+		if now.Sub(compacted) >= compactEvery {
+			compacted = now
+			r, err := a.svc.lake.Compact(ctx, lake.CompactOptions{})
+			switch {
+			case ctx.Err() != nil:
+			case err != nil:
+				a.log.Warn("compact the lake", "error", err.Error())
+			case r.FilesBefore > 0:
+				a.log.Info("compacted the lake", "files_before", r.FilesBefore, "files_after", r.FilesAfter, "rows", r.Rows)
+			}
+		}
+		if now.Sub(dropped) >= dropEvery {
+			dropped = now
+			a.dropOldDays(ctx, now)
+		}
+		if a.Clock.Sleep(ctx, sweepEvery) != nil {
+			return nil
+		}
+	}
+}
+
+// dropOldDays applies the retention. A clock that is far ahead of the newest commit is not believed.
+func (a *application) dropOldDays(ctx context.Context, now time.Time) {
+	health := a.svc.writer.Health()
+	if health.LastCommit.IsZero() || now.Sub(health.LastCommit) > dropEvery {
+		return
+	}
+	for _, index := range lake.Indices() {
+		if err := a.svc.lake.DropBefore(ctx, index, now.Add(-a.settings.Lake.Retention)); err != nil && ctx.Err() == nil {
+			a.log.Warn("drop old days of the lake", "table", string(index), "error", err.Error())
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package state_test
+
+import (
+	"database/sql"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"sluice/internal/fault"
+	"sluice/internal/state"
+)
+
+func TestOpenRefusesNewerVersion(t *testing.T) {
+	t.Parallel()
+	for engine, dsn := range engines {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			dsn := dsn(t)
+			s := open(t, dsn, state.Options{})
+			if s.Dialect() != engine {
+				t.Errorf("dialect %s, want %s", s.Dialect(), engine)
+			}
+			if _, err := s.DB().ExecContext(t.Context(), "INSERT INTO schema_version (version, applied) VALUES (999, 0)"); err != nil {
+				t.Fatal(err)
+			}
+			_, err := state.Open(t.Context(), dsn, state.Options{})
+			wantKind(t, err, fault.Config, "written by a newer version of Sluice (schema 999, this one knows 1)")
+			if hint := fault.HintOf(err); !strings.Contains(hint, "install that version") {
+				t.Errorf("hint %q", hint)
+			}
+		})
+	}
+}
+
+func TestOpenRefusesWhatIsNoStateDatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	text := filepath.Join(dir, "notes.txt")
+	if err := os.WriteFile(text, []byte(strings.Repeat("these are my notes\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(dir, "other.db")
+	db, err := sql.Open("sqlite", other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE songs (name TEXT)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, dsn, want string }{
+		{"text file", text, "not a SQLite database"},
+		{"another program's database", other, "database of another program"},
+		{"folder is missing", filepath.Join(dir, "absent", "state.db"), "does not exist"},
+		{"a folder", dir, "cannot be opened"},
+		{"bad URL", "postgres://u:hunter2@h:port/x", "not a valid postgres:// URL"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := state.Open(t.Context(), tt.dsn, state.Options{})
+			wantKind(t, err, fault.Config, tt.want)
+			if fault.HintOf(err) == "" {
+				t.Error("no hint")
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the password is in the error: %v", err)
+			}
+		})
+	}
+	if got, err := os.ReadFile(text); err != nil || !strings.HasPrefix(string(got), "these are my notes") || len(got) != 1900 {
+		t.Error("the text file was changed")
+	}
+}
+
+func TestOpenOfUnreachableServer(t *testing.T) {
+	t.Parallel()
+	_, err := state.Open(t.Context(), "postgres://u:hunter2@127.0.0.1:1/x?sslmode=disable", state.Options{})
+	wantKind(t, err, fault.Unavailable)
+	if strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("the password is in the error: %v", err)
+	}
+}
+
+func TestSQLiteFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "odd ?name%20 #1.db")
+	s := open(t, path, state.Options{})
+	acquire(t, s)
+	names, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
+	if err != nil || len(names) != 3 {
+		t.Fatalf("files %q, want the database, its log and its shared memory (%v)", names, err)
+	}
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode := info.Mode().Perm(); mode != 0o600 && runtime.GOOS != "windows" {
+			t.Errorf("%s has mode %o", filepath.Base(name), mode)
+		}
+	}
+	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000"}
+	for pragma, value := range want {
+		var got string
+		if err := s.DB().QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != value {
+			t.Errorf("%s = %s, want %s (%v)", pragma, got, value, err)
+		}
+	}
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	contract(t, func(t *testing.T, s *state.Store) {
+		term := acquire(t, s)
+		for range 2 {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Step(t.Context(), term, func(*state.Step) error { return nil }); err == nil {
+			t.Error("a step after Close succeeded")
+		}
+		if _, err := s.Totals(t.Context()); err == nil {
+			t.Error("a read after Close succeeded")
+		}
+	})
+}

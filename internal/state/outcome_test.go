@@ -1,0 +1,120 @@
+package state_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"sluice/internal/fault"
+	"sluice/internal/state"
+)
+
+// proxy stands between Sluice and PostgreSQL and cuts the connection between a COMMIT and its answer.
+type proxy struct {
+	listener net.Listener
+	target   string
+	cut      atomic.Bool // cut the next commit
+	down     atomic.Bool // and refuse new connections from then on
+	refuse   atomic.Bool
+	wg       sync.WaitGroup
+}
+
+// startProxy returns a proxy and the URL through it.
+func startProxy(t *testing.T, dsn string) (*proxy, string) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Query().Get("sslmode") != "disable" {
+		t.Skipf("the proxy must see the protocol: %s needs sslmode=disable", postgresURL)
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: listener, target: u.Host}
+	u.Host = listener.Addr().String()
+	p.wg.Go(p.serve)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.wg.Wait()
+	})
+	return p, u.String()
+}
+
+func (p *proxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.target) //nolint:noctx // ends with its client
+		if err != nil || p.refuse.Load() {
+			_ = client.Close()
+			if err == nil {
+				_ = server.Close()
+			}
+			continue
+		}
+		p.wg.Go(func() { p.up(client, server) })
+		p.wg.Go(func() { // down
+			_, _ = io.Copy(client, server)
+			_ = client.Close()
+			_ = server.Close()
+		})
+	}
+}
+
+// up copies what the client sends. Small requests come in one piece.
+func (p *proxy) up(client, server net.Conn) {
+	defer func() { _, _ = client.Close(), server.Close() }()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buf)
+		if err != nil {
+			return
+		}
+		if bytes.Contains(buf[:n], []byte("commit\x00")) && p.cut.CompareAndSwap(true, false) {
+			p.refuse.Store(p.down.Load())
+			_ = client.Close() // first, so that no answer gets through
+		}
+		if _, err := server.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// A commit whose answer is lost is asked for. If nobody answers, the term ends here, because the step may have happened.
+func TestCommitOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	dsn := engines[state.Postgres](t)
+	p, through := startProxy(t, dsn)
+	s := open(t, through, state.Options{})
+	term := acquire(t, s)
+	p.cut.Store(true)
+	b1, _ := begin(t, s, term, []int{1}) // succeeds: the server says that it committed
+	if p.cut.Load() {
+		t.Fatal("the commit was not cut")
+	}
+	if _, results := begin(t, s, term, []int{1, 2}); results[0] != duplicate {
+		t.Fatal("the step that was reported as committed did not happen")
+	}
+	p.down.Store(true)
+	p.cut.Store(true)
+	openBatch := func(st *state.Step) error { _, err := st.OpenBatch(); return err }
+	wantKind(t, s.Step(t.Context(), term, openBatch), fault.Conflict, "did not tell whether it committed")
+	p.refuse.Store(false)
+	wantKind(t, s.Step(t.Context(), term, openBatch), fault.Conflict)
+	term = acquire(t, s)
+	list, err := s.OpenBatches(t.Context())
+	if err != nil || len(list) < 2 || list[0].Number != b1 {
+		t.Fatalf("open batches %v, %v", list, err)
+	}
+	begin(t, s, term, []int{3})
+}
