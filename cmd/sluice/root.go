@@ -42,7 +42,7 @@ func (c *cli) root() *cobra.Command {
 	for group, commands := range map[string][]*cobra.Command{
 		"server":  {c.upCommand(), c.simCommand(), c.statusCommand()},
 		"entries": {c.applyCommand(), c.getCommand(), c.testCommand(), c.pauseCommand(), c.resumeCommand(), c.deleteCommand()},
-		"data":    {c.collectCommand(), c.searchCommand(), c.importCommand()},
+		"data":    {c.collectCommand(), c.searchCommand(), c.importCommand(), c.lakeCommand()},
 		"":        {c.versionCommand(), c.docsCommand(), c.queryWorkerCommand()},
 	} {
 		for _, cmd := range commands {

@@ -96,6 +96,7 @@ func (s *server) routes(mux *http.ServeMux, version string) *huma.OpenAPI {
 	s.jobRoutes(api)
 	s.searchRoutes(api)
 	s.importRoutes(api)
+	s.lakeRoutes(api)
 	describeErrors(api.OpenAPI())
 	return api.OpenAPI()
 }

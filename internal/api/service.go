@@ -19,6 +19,7 @@ type Service interface {
 	Collector
 	Searcher
 	Importer
+	Keeper
 }
 
 // Reporter tells how the server is doing.

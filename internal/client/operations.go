@@ -24,6 +24,16 @@ func (c *Client) Status(ctx context.Context) ([]api.Status, error) {
 	return ask[[]api.Status](ctx, c, http.MethodGet, "/status", nil)
 }
 
+// LakeStats has one element per table of the lake.
+func (c *Client) LakeStats(ctx context.Context) ([]api.TableStats, error) {
+	return ask[[]api.TableStats](ctx, c, http.MethodGet, "/lake/stats", nil)
+}
+
+// CompactLake rewrites small files of days that ended before the given time: an age, a date, or "" for all closed days.
+func (c *Client) CompactLake(ctx context.Context, before string) (api.Compaction, error) {
+	return ask[api.Compaction](ctx, c, http.MethodPost, "/lake/compact", map[string]string{"before": before})
+}
+
 // Entries lists the entries of a kind, or all when kind is empty.
 func (c *Client) Entries(ctx context.Context, kind api.Kind) ([]api.Entry, error) {
 	path := "/entries"

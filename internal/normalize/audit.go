@@ -62,7 +62,7 @@ func (w *work) auditCommon() {
 		if number, err := strconv.Atoi(s); err == nil {
 			w.recordType = number
 			if t, ok := w.n.types[number]; ok {
-				row.SetText(EventCode, t.name)
+				row.SetText(EventCode, t)
 			}
 		}
 	}

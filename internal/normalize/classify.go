@@ -100,8 +100,8 @@ func IndexFor(connectorType, contentType string) record.Index {
 }
 
 // InferContentType tells to which feed of the Management Activity API a record belongs that came without one, as all
-// records of an export do. The Workload decides, except for the record types of data loss prevention; without a
-// Workload the feed that spec/record-types.csv holds likely.
+// records of an export do. The Workload decides, except for the record types of data loss prevention; what names no
+// workload with a feed of its own, or none at all, is general (spec/management-activity-api.md section 2.2).
 func InferContentType(members []rawjson.Member) string {
 	var workload, recordType string
 	for _, m := range members {
@@ -127,8 +127,6 @@ func InferContentType(members []rawjson.Member) string {
 		return AuditExchange
 	case strings.EqualFold(workload, "SharePoint"), strings.EqualFold(workload, "OneDrive"):
 		return AuditSharePoint
-	case workload == "" && err == nil:
-		return likelyFeed(number)
 	}
 	return AuditGeneral
 }

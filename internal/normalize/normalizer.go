@@ -16,7 +16,7 @@ const maxListed = 100
 type Normalizer struct {
 	fields  *fieldTable
 	ocsf    *ruleIndex
-	types   map[int]recordType
+	types   map[int]string
 	workers sync.Pool // of *work
 }
 

@@ -20,23 +20,20 @@ var (
 	ocsfRulesCSV []byte
 )
 
-// recordType is a row of the table of record types.
-type recordType struct{ name, feed string }
-
 // recordTypes is the table of record types, by number. It is parsed once, at first use, and then only read. That it
 // parses is guarded by a test and by New.
-var recordTypes = sync.OnceValues(func() (map[int]recordType, error) {
-	rows, err := readTable(recordTypesCSV, "value", "name", "feed")
+var recordTypes = sync.OnceValues(func() (map[int]string, error) {
+	rows, err := readTable(recordTypesCSV, "value", "name")
 	if err != nil {
 		return nil, fmt.Errorf("table of record types: %w", err)
 	}
-	types := make(map[int]recordType, len(rows))
+	types := make(map[int]string, len(rows))
 	for _, row := range rows {
 		value, err := strconv.Atoi(row[0])
 		if err != nil {
 			return nil, fmt.Errorf("table of record types: %w", err)
 		}
-		types[value] = recordType{name: row[1], feed: row[2]}
+		types[value] = row[1]
 	}
 	return types, nil
 })
@@ -44,18 +41,8 @@ var recordTypes = sync.OnceValues(func() (map[int]recordType, error) {
 // RecordTypeName is Microsoft's name of an audit record type; ok is false for numbers that nobody has named.
 func RecordTypeName(number int) (name string, ok bool) {
 	types, err := recordTypes()
-	t, ok := types[number]
-	return t.name, ok && err == nil
-}
-
-// likelyFeed is the content type that records of a type probably come from.
-func likelyFeed(number int) string {
-	if types, err := recordTypes(); err == nil {
-		if t, ok := types[number]; ok {
-			return t.feed
-		}
-	}
-	return AuditGeneral
+	name, ok = types[number]
+	return name, ok && err == nil
 }
 
 // readTable reads the named columns of a table with a header, in the order of the names.

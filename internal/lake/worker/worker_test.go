@@ -81,7 +81,9 @@ func TestDeathsAreExplained(t *testing.T) {
 		"crash":  {fault.Unavailable, "exit status 139: SIGSEGV"},
 		"memory": {fault.Full, "more memory"},
 	} {
-		_, err := run(t.Context(), open(t, pool), sql)
+		s := open(t, pool)
+		_, err := run(t.Context(), s, sql)
+		_ = s.Close()
 		if !fault.Is(err, want.kind) || !strings.Contains(err.Error(), want.text) {
 			t.Errorf("%s: got %v, want kind %s with %q", sql, err, want.kind, want.text)
 		}
