@@ -34,7 +34,8 @@ func secureHeaders(next http.Handler) http.Handler {
 func (s *server) authenticate(next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(s.token.Reveal()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		open := !strings.HasPrefix(r.URL.Path, Prefix+"/") || r.URL.Path == Prefix+"/openapi.json" || r.URL.Path == Prefix+"/openapi.yaml"
+		closed := strings.HasPrefix(r.URL.Path, Prefix+"/") || strings.HasPrefix(r.URL.Path, profilePrefix)
+		open := !closed || r.URL.Path == Prefix+"/openapi.json" || r.URL.Path == Prefix+"/openapi.yaml"
 		if open || bearer(r, want) {
 			next.ServeHTTP(w, r)
 			return

@@ -60,6 +60,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
+	profileRoutes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.problems.write(w, newProblem(fault.NotFound, "no operation "+r.Method+" "+r.URL.Path, "GET "+Prefix+"/openapi.json lists the operations"))
 	})

@@ -32,7 +32,7 @@ func (a *application) openSearch() error {
 	}
 	a.onClose(func() { _ = pool.Close() })
 	pool.Warm()
-	a.svc.searcher, err = search.New(search.Config{Plan: a.svc.planSearch, Rebuild: lake.Rebuild, Pool: pool, Clock: a.Clock})
+	a.svc.searcher, err = search.New(search.Config{Plan: a.svc.planSearch, Rebuild: lake.Rebuild, Pool: pool, Clock: a.Clock, CoreColumns: queryColumns(a.svc.lake.Columns(record.WindowsEvents))})
 	return err
 }
 
@@ -49,13 +49,7 @@ func (s *service) planSearch(ctx context.Context, r search.PlanRequest) ([]searc
 	out := make([]search.Table, 0, len(plan.Tables))
 	for _, t := range plan.Tables {
 		table := search.Table{Name: string(t.Index), CommittedAt: plan.CommittedAt}
-		for _, c := range t.Columns {
-			table.Columns = append(table.Columns, query.Column{Name: c.Name, SQLType: c.SQLType, Kind: queryKind(c.Kind), Vendor: c.Vendor})
-		}
-		if t.Schema != "" {
-			// A file without rows that has every column: it gives types to the columns that no other file has.
-			table.Files = append(table.Files, search.File{Path: t.Schema})
-		}
+		table.Columns = queryColumns(t.Columns)
 		for _, f := range t.Files {
 			table.Files = append(table.Files, search.File{Path: f.Path, Day: f.Day, Records: f.Records, Bytes: f.Bytes})
 		}
@@ -244,6 +238,14 @@ func columnViews(columns []search.Column) []api.Column {
 			t = api.JSONColumn
 		}
 		out = append(out, api.Column{Name: c.Name, Type: t})
+	}
+	return out
+}
+
+func queryColumns(columns []lake.ColumnInfo) []query.Column {
+	out := make([]query.Column, 0, len(columns))
+	for _, c := range columns {
+		out = append(out, query.Column{Name: c.Name, SQLType: c.SQLType, Kind: queryKind(c.Kind), Vendor: c.Vendor})
 	}
 	return out
 }

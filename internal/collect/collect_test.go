@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/internal/fault"
+	"sluice/internal/rawjson"
 	"sluice/internal/record"
 	"sluice/internal/state"
 )
@@ -319,7 +320,7 @@ func TestImport(t *testing.T) {
 	lines := []string{rec("a", ""), rec("b", ""), rec("a", ""), "not json", rec("c", "")}
 	items := func(yield func(record.Item, error) bool) {
 		for i, l := range lines {
-			if !yield(record.Item{Raw: []byte(l), Offset: int64(i + 1)}, nil) {
+			if !yield(record.Item{Raw: []byte(l), Offset: int64(i + 1), Malformed: rawjson.Check([]byte(l))}, nil) {
 				return
 			}
 		}

@@ -31,6 +31,7 @@ type feed struct {
 	log         *slog.Logger
 	wake        chan struct{} // units may be due
 	poke        chan struct{} // list now
+	preparing   chan struct{} // a token: who holds it prepares the content type
 
 	mu       sync.Mutex
 	inflight map[record.UnitID]bool
@@ -51,7 +52,7 @@ type FeedStatus struct {
 func newFeed(r *Runner, contentType string) *feed {
 	return &feed{
 		r: r, contentType: contentType, log: r.log.With("content_type", contentType),
-		wake: make(chan struct{}, 1), poke: make(chan struct{}, 1), inflight: map[record.UnitID]bool{},
+		wake: make(chan struct{}, 1), poke: make(chan struct{}, 1), preparing: make(chan struct{}, 1), inflight: map[record.UnitID]bool{},
 	}
 }
 
@@ -171,8 +172,15 @@ func (f *feed) poll(ctx context.Context) error {
 	return err
 }
 
+// prepare makes the content type ready. The schedule and jobs may ask at the same time; one of them does it.
 func (f *feed) prepare(ctx context.Context) error {
 	p, ok := f.r.cfg.Source.(source.Preparer)
+	select {
+	case f.preparing <- struct{}{}:
+		defer func() { <-f.preparing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	f.mu.Lock()
 	done := f.prepared
 	f.mu.Unlock()

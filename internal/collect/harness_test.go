@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -15,6 +16,7 @@ import (
 	"sluice/internal/clock"
 	"sluice/internal/fault"
 	"sluice/internal/journal"
+	"sluice/internal/rawjson"
 	"sluice/internal/record"
 	"sluice/internal/source"
 	"sluice/internal/state"
@@ -87,7 +89,7 @@ func (s *fakeSource) Fetch(_ context.Context, u record.Unit) iter.Seq2[record.It
 	}
 	return func(yield func(record.Item, error) bool) {
 		for i, b := range bodies {
-			if !yield(record.Item{Raw: []byte(b), Offset: int64(i)}, nil) {
+			if !yield(record.Item{Raw: []byte(b), Offset: int64(i), Malformed: rawjson.Check([]byte(b))}, nil) {
 				return
 			}
 		}
@@ -309,5 +311,5 @@ func encoded(t *testing.T, unit record.Unit, ids ...string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return data
+	return bytes.Clone(data)
 }

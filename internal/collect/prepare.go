@@ -32,10 +32,7 @@ type preparer struct {
 // of the unit, or inferred from the record when the unit has none (imports).
 func (p *preparer) prepare(item record.Item, contentType, contentID string) (prepared, string) {
 	out := prepared{rec: record.Record{Raw: item.Raw, Offset: item.Offset, Received: p.now().UnixMilli()}}
-	reason := item.Malformed
-	if reason == "" {
-		reason = rawjson.Check(item.Raw)
-	}
+	reason := item.Malformed // the driver has looked: see source.Source
 	if reason == "" {
 		var err error
 		if p.members, err = rawjson.Members(p.members[:0], item.Raw); err != nil {

@@ -66,7 +66,7 @@ type PublisherConfig struct {
 	Logger  *slog.Logger
 	Metrics *Metrics
 	Holder  string // who holds the term, for messages to operators
-	Memory  int64  // budget for bytes between response and journal; 128 MiB when 0
+	Memory  int64  // budget for bytes between response and journal; 64 MiB when 0
 	// Guard is asked before anything is written; an error (fault.Full: the disk is nearly full) makes collecting wait.
 	Guard func() error
 }
@@ -92,7 +92,7 @@ type Publisher struct {
 // NewPublisher returns a publisher that does nothing until Run.
 func NewPublisher(cfg PublisherConfig) *Publisher {
 	if cfg.Memory == 0 {
-		cfg.Memory = 128 << 20
+		cfg.Memory = 64 << 20
 	}
 	return &Publisher{
 		cfg: cfg, log: cfg.Logger.With("component", "publisher"), queue: make(chan *fragment, queueLength),

@@ -56,7 +56,7 @@ func newTransport(op string, t Transport) (*http.Transport, error) {
 		MaxIdleConns:        maxIdle,
 		MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout:     90 * time.Second,
-		ReadBufferSize:      64 << 10,
+		ReadBufferSize:      16 << 10,
 		DisableCompression:  true, // gzip is asked for and decoded by the Client
 	}, nil
 }

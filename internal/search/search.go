@@ -144,6 +144,7 @@ func (s *Searcher) tables(ctx context.Context, names []string, since, until time
 				out[i] = t
 			}
 		}
+		out[i].Files = slices.DeleteFunc(slices.Clone(out[i].Files), File.empty)
 		if len(out[i].Columns) == 0 {
 			out[i].Columns = s.cfg.CoreColumns
 		}

@@ -26,6 +26,11 @@ type File struct {
 	Bytes   int64
 }
 
+// empty reports whether nothing is known to be in the file, as in one that only declares columns. Such a file is not
+// read: the views have every column of the table anyway, and a file without a day would keep searches from going
+// through the days one by one.
+func (f File) empty() bool { return f.Day.IsZero() && f.Records == 0 && f.Bytes == 0 }
+
 // Table is a table of the lake as of one commit.
 type Table struct {
 	Name        string
@@ -51,7 +56,7 @@ type Config struct {
 	// CoreColumns are the columns of a table that Plan returns without any, so that queries on a table that was never
 	// written to have no rows instead of unknown columns.
 	CoreColumns []query.Column
-	Clock   clock.Clock // default: clock.Real
+	Clock       clock.Clock // default: clock.Real
 	// DefaultOperator joins clauses that stand side by side; default query.Or.
 	DefaultOperator query.Operator
 	// MaxSQLRows bounds the rows of an SQL query, which the engine holds in memory; default 100,000.

@@ -32,7 +32,8 @@ type Source interface {
 	// must never come without an error.
 	List(ctx context.Context, w Window) iter.Seq2[record.Unit, error]
 	// Fetch yields the unit's records as they stream in. A unit is complete only when the sequence ends without an
-	// error. Items that are not usable records carry the reason in Malformed and do not end the sequence.
+	// error. Items that are not usable records (rawjson.Check
+	// says why) carry the reason in Malformed and do not end the sequence.
 	Fetch(ctx context.Context, u record.Unit) iter.Seq2[record.Item, error]
 	// Test runs the steps of the Test button and yields each as it finishes. It stops by itself.
 	Test(ctx context.Context) iter.Seq[Check]

@@ -72,7 +72,7 @@ const eventSize = 1750 // bytes; what the simulator's records have on average, r
 // benchCollect collects without latency and then searches what was collected.
 func benchCollect(ctx context.Context, o options, dir string) ([]row, error) {
 	say("collecting %d events without latency", o.events)
-	w, err := start(ctx, o, dir+"/collect", scenario{events: o.events, blob: 500})
+	w, err := start(ctx, o, dir+"/collect", scenario{events: o.events, blob: 500, parallel: 16})
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func benchCollect(ctx context.Context, o options, dir string) ([]row, error) {
 func benchLatency(ctx context.Context, o options, dir string) ([]row, error) {
 	events := o.latencyBlobs * 100
 	say("collecting %d events in blobs of 100 with 100 ms per request", events)
-	w, err := start(ctx, o, dir+"/latency", scenario{events: events, blob: 100, latency: 100 * time.Millisecond, precompress: true})
+	w, err := start(ctx, o, dir+"/latency", scenario{events: events, blob: 100, latency: 100 * time.Millisecond, parallel: 64})
 	if err != nil {
 		return nil, err
 	}

@@ -31,25 +31,26 @@ const (
 type scenario struct {
 	events, blob int
 	latency      time.Duration
-	precompress  bool
+	parallel     int
 }
 
 // world is a simulator and a server, both separate processes.
 type world struct {
-	dir    string
-	sim    *exec.Cmd
-	server *exec.Cmd
-	client *client.Client
-	simURL string
-	ca     string
-	data   string
+	dir      string
+	sim      *exec.Cmd
+	server   *exec.Cmd
+	client   *client.Client
+	simURL   string
+	ca       string
+	data     string
+	parallel int
 }
 
 func start(ctx context.Context, o options, dir string, s scenario) (*world, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, data: filepath.Join(dir, "data"), ca: filepath.Join(dir, "ca.pem")}
+	w := &world{dir: dir, data: filepath.Join(dir, "data"), ca: filepath.Join(dir, "ca.pem"), parallel: s.parallel}
 	if err := w.startSim(ctx, o.binary, s); err != nil {
 		return w, errors.Join(err, w.stop())
 	}
@@ -65,8 +66,8 @@ func (w *world) startSim(ctx context.Context, binary string, s scenario) error {
 	for _, t := range types {
 		fmt.Fprintf(&traffic, "      - {content_type: %s, history: 24h, events: %d, blob_size: %d}\n", t, s.events/len(types), s.blob)
 	}
-	text := fmt.Sprintf("seed: 1\npage_size: 1000\nlatency: %s\nprecompress: %v\ntenants:\n  - id: %s\n    name: bench\n    apps: [{id: %s, secret: %s}]\n    traffic:\n%s",
-		s.latency, s.precompress, directory, application, secretText, &traffic)
+	text := fmt.Sprintf("seed: 1\npage_size: 1000\nlatency: %s\nprecompress: true\ntenants:\n  - id: %s\n    name: bench\n    apps: [{id: %s, secret: %s}]\n    traffic:\n%s",
+		s.latency, directory, application, secretText, &traffic)
 	path := filepath.Join(w.dir, "scenario.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
@@ -150,8 +151,8 @@ func (m measure) rate() float64       { return float64(m.events) / m.wall.Second
 // collect applies the connector and waits until everything that the simulator holds can be searched.
 func (w *world) collect(ctx context.Context) (measure, error) {
 	doc := fmt.Sprintf("name: %s\ntenant_name: Bench\ntype: office365\ninterval: 1h\ndirectory_id: %s\napplication_id: %s\napi_access_key: %s\n"+
-		"authentication_endpoint: %s\napi_endpoint: %s\nca_file: %s\nrequests_per_minute: 0\nmax_parallel_fetches: 64\nstart_time: %s\n",
-		connector, directory, application, secretText, w.simURL, w.simURL, w.ca, time.Now().UTC().Add(-26*time.Hour).Format(time.RFC3339))
+		"authentication_endpoint: %s\napi_endpoint: %s\nca_file: %s\nrequests_per_minute: 0\nmax_parallel_fetches: %d\nstart_time: %s\n",
+		connector, directory, application, secretText, w.simURL, w.simURL, w.ca, w.parallel, time.Now().UTC().Add(-26*time.Hour).Format(time.RFC3339))
 	cpu, _, err := usage(w.server.Process.Pid)
 	if err != nil {
 		return measure{}, err
@@ -172,7 +173,10 @@ func (w *world) collect(ctx context.Context) (measure, error) {
 		return measure{}, err
 	}
 	m := measure{events: job.Records, wall: time.Since(began)}
-	if job.Lost > 0 || job.Pending > 0 || job.Error != nil {
+	if job.Error != nil {
+		return m, fmt.Errorf("the collection failed: %s", job.Error.Message)
+	}
+	if job.Lost > 0 || job.Pending > 0 {
 		return m, fmt.Errorf("the collection is not complete: %+v", job)
 	}
 	after, peak, err := usage(w.server.Process.Pid)

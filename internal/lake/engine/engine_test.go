@@ -198,3 +198,24 @@ func TestErrorsOfAnalystSQL(t *testing.T) {
 		}
 	}
 }
+
+func TestHogsEndAlone(t *testing.T) {
+	if dataLimit < 0 {
+		t.Skip("no memory limit under the race detector")
+	}
+	tables, _ := fixture(t)
+	pool := newPool(t, worker.Config{Max: 3, Timeout: 2 * time.Second, MemoryLimit: 256 << 20})
+	for q, want := range map[string]fault.Kind{
+		"SELECT length(repeat('x', 3000000000))": fault.Full,
+		"SELECT count(*) FROM range(100000) a, range(100000) b, range(100) c WHERE a.range + b.range < c.range": fault.Unavailable,
+	} {
+		s := openSession(t, pool, wire.OpenBody{Tables: tables, Analyst: true})
+		if got, _, err := run(t.Context(), s, q); !fault.Is(err, want) {
+			t.Errorf("%s: got %v, %v; want kind %s", q, got, err, want)
+		}
+	}
+	s := openSession(t, pool, wire.OpenBody{Tables: tables})
+	if got, _, err := run(t.Context(), s, "SELECT 1"); err != nil || len(got) != 1 {
+		t.Errorf("after the hogs: got %v, %v", got, err)
+	}
+}

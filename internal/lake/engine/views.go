@@ -40,7 +40,7 @@ func (d *database) defineViews(ctx context.Context, open wire.OpenBody, files ma
 			return err
 		}
 	}
-	return d.define(ctx, query.All, unionOfAll(open))
+	return d.define(ctx, query.All, unionOfAll(open, files))
 }
 
 // define creates or replaces a view unless it is there already.
@@ -121,8 +121,9 @@ func parquet(files []string) string {
 	return "read_parquet([" + strings.Join(quoted, ", ") + "], union_by_name = true, hive_partitioning = false)"
 }
 
-// unionOfAll is the body of the view all. A column that the tables store differently is text there.
-func unionOfAll(open wire.OpenBody) string {
+// unionOfAll is the body of the view all. A column that the tables store differently is text there. Tables without
+// files in this query only give their columns: planning an empty branch over hundreds of columns is not free.
+func unionOfAll(open wire.OpenBody, files map[string][]string) string {
 	var order []string
 	types := map[string]string{}
 	for _, name := range allTables {
@@ -144,6 +145,10 @@ func unionOfAll(open wire.OpenBody) string {
 		if !ok {
 			continue
 		}
+		part, restricted := files[name]
+		if none := len(t.Files) == 0 || (restricted && len(part) == 0); none {
+			continue
+		}
 		columns := viewColumns(t, open.Analyst)
 		selected := make([]string, len(order))
 		for i, col := range order {
@@ -158,6 +163,13 @@ func unionOfAll(open wire.OpenBody) string {
 			}
 		}
 		branches = append(branches, "SELECT "+strings.Join(selected, ", ")+" FROM "+query.Ident(name))
+	}
+	if len(branches) == 0 && len(order) > 0 {
+		empty := make([]wire.Column, len(order))
+		for i, col := range order {
+			empty[i] = wire.Column{Name: col, SQLType: types[col]}
+		}
+		return "SELECT * FROM " + emptySource(wire.Table{Columns: empty})
 	}
 	return strings.Join(branches, " UNION ALL ")
 }

@@ -11,6 +11,6 @@
 //	err = rows.Err()
 //
 // The pool keeps one child in reserve that has opened the engine and waits for a session, so that a query does not pay
-// for the start. A child is killed, with its process group, one second after its query should have ended, when the
+// for the start; it is replaced when a session ends. A child is killed, with its process group, one second after its query should have ended, when the
 // caller gives up and when the session is closed. It gets an empty environment: what this process knows is not for it.
 package worker

@@ -132,7 +132,6 @@ func (p *Pool) open(ctx context.Context, body wire.OpenBody) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Warm()
 	s := &Session{pool: p, child: c}
 	if err := s.handshake(ctx, wire.Open, body); err != nil {
 		p.discard(c)

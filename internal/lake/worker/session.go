@@ -112,6 +112,7 @@ func (s *Session) Close() error {
 		}
 		s.pool.discard(s.child)
 		<-s.pool.places
+		s.pool.Warm() // now, not at the beginning: the start of a child would compete with the query
 	})
 	return nil
 }

@@ -2,17 +2,13 @@ package activity
 
 import (
 	"bytes"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"unicode/utf8"
-
-	"github.com/bytedance/sonic"
 
 	"sluice/internal/fault"
+	"sluice/internal/rawjson"
 	"sluice/internal/record"
 )
 
@@ -24,13 +20,10 @@ const (
 	keptOfLarge   = 64 << 10  // what is kept of it, for people
 )
 
-// Reasons of malformed items. They are few and fixed because they become metric labels.
+// Reasons of malformed items besides those of rawjson.Check.
 const (
-	reasonNotObject = "not a JSON object"
-	reasonNotJSON   = "not valid JSON"
-	reasonNotUTF8   = "not valid UTF-8"
-	reasonEmpty     = "empty array element"
-	reasonTooLarge  = "record larger than 64 MiB, cut"
+	reasonEmpty    = "empty array element"
+	reasonTooLarge = "record larger than 64 MiB, cut"
 )
 
 // split reads one JSON array from r and yields each element's exact bytes as it arrives. Memory is bounded by one
@@ -190,85 +183,18 @@ func (s *splitter) element() (item record.Item, err error) {
 		return record.Item{Raw: large, Offset: offset, Malformed: reasonTooLarge}, nil
 	}
 	raw := bytes.TrimRight(s.buf[start:s.pos:s.pos], " \t\r\n")
-	return record.Item{Raw: raw[:len(raw):len(raw)], Offset: offset, Malformed: judge(raw)}, nil
-}
-
-// judge says why raw is not a usable record, or nothing.
-func judge(raw []byte) string {
-	switch {
-	case len(raw) == 0:
-		return reasonEmpty
-	case !utf8.Valid(raw):
-		return reasonNotUTF8
-	case !validJSON(raw):
-		return reasonNotJSON
-	case raw[0] != '{':
-		return reasonNotObject
+	if len(raw) == 0 {
+		return record.Item{Offset: offset, Malformed: reasonEmpty}, nil
 	}
-	return ""
+	return record.Item{Raw: raw[:len(raw):len(raw)], Offset: offset, Malformed: rawjson.Check(raw)}, nil
 }
-
-// validJSON agrees with json.Valid and is several times as fast. The fast validator does not look inside strings, where
-// it lets control characters and unknown escapes pass, and gives up on very deep nesting; the rest is made up for here.
-func validJSON(raw []byte) bool {
-	if hasControl(raw) || !sonic.ConfigDefault.Valid(raw) {
-		return json.Valid(raw)
-	}
-	return validEscapes(raw)
-}
-
-// hasControl reports whether p holds a byte below 0x20, eight bytes at a time.
-func hasControl(p []byte) bool {
-	const low, high = 0x0101010101010101, 0x8080808080808080
-	for ; len(p) >= 8; p = p[8:] {
-		v := binary.LittleEndian.Uint64(p)
-		if (v-0x20*low)&^v&high != 0 {
-			return true
-		}
-	}
-	for _, c := range p {
-		if c < 0x20 {
-			return true
-		}
-	}
-	return false
-}
-
-// validEscapes checks what follows each backslash of an otherwise valid document, where they are in strings only.
-func validEscapes(p []byte) bool {
-	for {
-		i := bytes.IndexByte(p, '\\')
-		if i < 0 {
-			return true
-		}
-		if i+1 >= len(p) {
-			return false
-		}
-		c := p[i+1]
-		p = p[i+2:]
-		switch c {
-		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		case 'u':
-			if len(p) < 4 || !isHex(p[0]) || !isHex(p[1]) || !isHex(p[2]) || !isHex(p[3]) {
-				return false
-			}
-			p = p[4:]
-		default:
-			return false
-		}
-	}
-}
-
-func isHex(c byte) bool { return c-'0' <= 9 || (c|0x20)-'a' <= 5 }
 
 // more reads on. When the chunk is full a new one takes over, with the bytes from keep on, because items still use the
 // old one. It returns where the byte at keep is now.
 func (s *splitter) more(keep int) (int, error) {
 	if len(s.buf) == cap(s.buf) {
-		kept, size := s.buf[keep:], fullChunk
-		if cap(s.buf) == 0 {
-			size = firstChunk
-		}
+		// Chunks double, so that a small blob does not hold a large one.
+		kept, size := s.buf[keep:], min(max(2*cap(s.buf), firstChunk), fullChunk)
 		for size < 2*len(kept) {
 			size *= 2
 		}

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -42,16 +41,16 @@ func TestSplit(t *testing.T) {
 		{"empty array with space and mark", "\xef\xbb\xbf \r\n[ \t]\n", nil, ""},
 		{"records keep their bytes", `[ {"b":1 , "a":"x\/\u00e9"} ,` + "\n" + `{"a":1.0,"a":2}]`, []string{`{"b":1 , "a":"x\/\u00e9"}`, `{"a":1.0,"a":2}`}, ""},
 		{"brackets and quotes in strings", `[{"a":"]},{\"[\\"},{"b":"\\\\"}]`, []string{`{"a":"]},{\"[\\"}`, `{"b":"\\\\"}`}, ""},
-		{"not objects", `[1,"x,]",null,[{"a":1}],{}]`, []string{"!not a JSON object:1", `!not a JSON object:"x,]"`, "!not a JSON object:null", `!not a JSON object:[{"a":1}]`, "{}"}, ""},
-		{"bad JSON in the middle", `[{"a":1},{"a":tru},{"a":2}]`, []string{`{"a":1}`, `!not valid JSON:{"a":tru}`, `{"a":2}`}, ""},
-		{"control character", "[{\"a\":\"x\ny\"},{}]", []string{"!not valid JSON:{\"a\":\"x\ny\"}", "{}"}, ""},
-		{"bad escape", `[{"a":"C:\Users"},{}]`, []string{`!not valid JSON:{"a":"C:\Users"}`, "{}"}, ""},
-		{"bad UTF-8", "[{\"a\":\"\xff\"},{}]", []string{"!not valid UTF-8:{\"a\":\"\xff\"}", "{}"}, ""},
-		{"missing comma", `[{"a":1} {"b":2},{}]`, []string{`!not valid JSON:{"a":1} {"b":2}`, "{}"}, ""},
+		{"not objects", `[1,"x,]",null,[{"a":1}],{}]`, []string{"!not a JSON object but a number:1", `!not a JSON object but a string:"x,]"`, "!not a JSON object but null:null", `!not a JSON object but an array:[{"a":1}]`, "{}"}, ""},
+		{"bad JSON in the middle", `[{"a":1},{"a":tru},{"a":2}]`, []string{`{"a":1}`, `!not JSON:{"a":tru}`, `{"a":2}`}, ""},
+		{"control character", "[{\"a\":\"x\ny\"},{}]", []string{"!not JSON:{\"a\":\"x\ny\"}", "{}"}, ""},
+		{"bad escape", `[{"a":"C:\Users"},{}]`, []string{`!not JSON:{"a":"C:\Users"}`, "{}"}, ""},
+		{"bad UTF-8", "[{\"a\":\"\xff\"},{}]", []string{"!invalid UTF-8:{\"a\":\"\xff\"}", "{}"}, ""},
+		{"missing comma", `[{"a":1} {"b":2},{}]`, []string{`!not JSON:{"a":1} {"b":2}`, "{}"}, ""},
 		{"trailing comma", `[{},]`, []string{"{}", "!empty array element:"}, ""},
 		{"two commas", `[{}, ,{}]`, []string{"{}", "!empty array element:", "{}"}, ""},
-		{"stray bracket", `[}},{}]`, []string{"!not valid JSON:}}", "{}"}, ""},
-		{"very deep", "[" + deep + "]", []string{deep}, ""},
+		{"stray bracket", `[}},{}]`, []string{"!not JSON:}}", "{}"}, ""},
+		{"very deep", "[" + deep + "]", []string{"!nested deeper than 1000 levels:" + deep}, ""},
 
 		{"empty body", ``, nil, "empty"},
 		{"only space", " \n", nil, "empty"},
@@ -162,34 +161,6 @@ func TestSplitStops(t *testing.T) {
 }
 
 // TestValidJSONAgreesWithTheStandardLibrary damages documents at random places.
-func TestValidJSONAgreesWithTheStandardLibrary(t *testing.T) {
-	docs := []string{
-		`{"a":[1,-0.5e+10,true,false,null,"x\u00e9\n\"\\"],"b":{"c":{}},"d":"é"}`,
-		`[0,10,-1,1E5,"",[],[[]],{"":""}]`,
-		"{ \"a\" :\t1 ,\r\n \"b\": \"\\/\" }",
-		`{"Data":"{\"tid\":\"1\",\"x\":\"C:\\\\Users\"}","n":12345678901234567890}`,
-	}
-	alphabet := []byte("\x00\x01\n\t \"\\{}[],:0123456789.-+eEutrfnalsx/\x7f\xc3")
-	rng := rand.New(rand.NewPCG(7, 7))
-	for range 300_000 {
-		doc := []byte(docs[rng.IntN(len(docs))])
-		for range 1 + rng.IntN(3) {
-			at, c := rng.IntN(len(doc)), alphabet[rng.IntN(len(alphabet))]
-			switch rng.IntN(3) {
-			case 0:
-				doc[at] = c
-			case 1:
-				doc = slices.Insert(doc, at, c)
-			case 2:
-				doc = slices.Delete(doc, at, at+1)
-			}
-		}
-		if got, want := validJSON(doc), json.Valid(doc); got != want {
-			t.Fatalf("validJSON(%q) = %v, the standard library says %v", doc, got, want)
-		}
-	}
-}
-
 func FuzzSplit(f *testing.F) {
 	for _, s := range []string{`[]`, `[{"a":"\\\""},1]`, `[{}`, `{"error":1}`, "[{\"a\":\"\xff\"}]", `[,]`, `[[1],{"a":{}}] `, "\xef\xbb\xbf[{}]"} {
 		f.Add([]byte(s))
