@@ -41,7 +41,7 @@ type Options struct {
 
 const (
 	stopAPI  = 3 * time.Second // how long requests may take to end when the server stops
-	softHeap = 320 << 20       // bytes at which the garbage collector works harder
+	softHeap = 256 << 20       // bytes at which the garbage collector works harder
 )
 
 // Run runs the server until ctx ends and returns when everything is closed. Errors are ready to be shown.

@@ -15,6 +15,9 @@ import (
 	"sluice/internal/state"
 )
 
+// writerMemory bounds the rows that wait for a commit, in bytes.
+const writerMemory = 64 << 20
+
 // openEngines opens state, journal and lake and ties them to each other.
 func (a *application) openEngines(ctx context.Context) error {
 	s := a.svc
@@ -33,7 +36,7 @@ func (a *application) openEngines(ctx context.Context) error {
 	if err := a.openJournal(ctx); err != nil {
 		return err
 	}
-	s.writer = lake.NewWriter(s.lake, a.feed, lake.WriterOptions{OnCommit: a.trimmer()})
+	s.writer = lake.NewWriter(s.lake, a.feed, lake.WriterOptions{OnCommit: a.trimmer(), MaxBytes: writerMemory})
 	return a.openSearch()
 }
 

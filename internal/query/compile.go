@@ -235,7 +235,7 @@ func (c *compiler) bare(l *leaf) (string, error) {
 	v := l.value
 	var columns []string
 	for _, col := range c.cat.columns {
-		if (col.Kind == Text || col.Kind == JSON) && searchable(col.Name) {
+		if (col.Kind == Text || col.Kind == JSON) && searchable(col) {
 			columns = append(columns, Ident(col.Name))
 		}
 	}
@@ -262,13 +262,14 @@ func (c *compiler) bare(l *leaf) (string, error) {
 	return "", c.fail(v.at, "expected a field before this value: ranges, comparisons and ~ need one")
 }
 
-// searchable columns are read by searches for bare words: those with the sender's data, not Sluice's bookkeeping.
-func searchable(column string) bool {
-	switch column {
-	case "_overflow", "_raw", "_id":
+// searchable columns are read by searches for bare words: the vendor's fields, and the few of Sluice's own that no
+// vendor field repeats. Most normalised fields are copies, and reading them too would double the work.
+func searchable(c Column) bool {
+	switch c.Name {
+	case "_overflow", "_raw", "_id", "tenant_name", "connector.name", "msg_class", "event.code", "reason":
 		return true
 	}
-	return !strings.HasPrefix(column, "_")
+	return c.Vendor
 }
 
 // bounds finds the time bounds in the clauses that every matching record must meet.

@@ -19,14 +19,14 @@ import (
 // audience is what a token of the simulated tenant must be for.
 const audience = "https://manage.office.com"
 
-// works waits until something of every content type was listed.
+// works waits until the connector runs and something of every content type was listed.
 func (p *place) works() {
 	p.t.Helper()
 	eventually(p.t, settleLimit, func() (bool, string) {
 		status := p.status()
 		for _, contentType := range m365sim.ContentTypes() {
-			if s := status[connector+" "+contentType]; s.Listed == 0 {
-				return false, fmt.Sprintf("nothing of %s was listed: %+v %+v", contentType, s, s.LastError)
+			if s := status[connector+" "+contentType]; s.Listed == 0 || s.NextRun == nil {
+				return false, fmt.Sprintf("%s is %q with %d listed: %+v", contentType, s.State, s.Listed, s.LastError)
 			}
 		}
 		return true, ""

@@ -10,7 +10,7 @@
 //	for rows.Next() { use(rows.Values()) }
 //	err = rows.Err()
 //
-// The pool keeps one child in reserve that has opened the engine and waits for a session, so that a query does not pay
-// for the start; it is replaced when a session ends. A child is killed, with its process group, one second after its query should have ended, when the
-// caller gives up and when the session is closed. It gets an empty environment: what this process knows is not for it.
+// The pool keeps children in reserve, as many as may work at a time, that have opened the engine and wait for a session,
+// so that a query does not pay for the start; they are replaced when a session ends. A child is killed, with its process
+// group, one second after its query should have ended, when the caller gives up and when the session is closed. It gets an empty environment: what this process knows is not for it.
 package worker

@@ -65,11 +65,12 @@ func (c Config) withDefaults() (Config, error) {
 type Pool struct {
 	cfg     Config
 	places  chan struct{}
-	reserve chan *child // holds at most one child that is ready
+	reserve chan *child // children that are ready, as many as can work at a time
 	work    sync.WaitGroup
 
 	mu       sync.Mutex
 	closed   bool
+	warming  int // children that are being started for the reserve
 	children map[*child]struct{} // every child that was not reaped
 }
 
@@ -80,36 +81,49 @@ func New(cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	return &Pool{
-		cfg: cfg, places: make(chan struct{}, cfg.Max), reserve: make(chan *child, 1), children: map[*child]struct{}{},
+		cfg: cfg, places: make(chan struct{}, cfg.Max), reserve: make(chan *child, cfg.Max), children: map[*child]struct{}{},
 	}, nil
 }
 
 var errClosed = fault.New(fault.Unavailable, "query the lake", "the server is stopping")
 
-// Warm starts the child in reserve in the background, so that the first query finds it.
+// Warm fills the reserve in the background, so that the next queries find children that are ready.
 func (p *Pool) Warm() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || p.warming > 0 || len(p.reserve) == cap(p.reserve) {
 		return
 	}
+	p.warming++
 	p.work.Go(func() {
-		if len(p.reserve) > 0 {
-			return
+		// One after the other: starting a child takes processor time that queries want too.
+		for p.warmOne() {
 		}
-		c, err := p.spawn(context.Background())
-		if err != nil {
-			if !errors.Is(err, errClosed) {
-				p.cfg.Logger.Warn("start query child in reserve", "error", err)
-			}
-			return
-		}
-		select {
-		case p.reserve <- c:
-		default:
-			p.discard(c)
-		}
+		p.mu.Lock()
+		p.warming--
+		p.mu.Unlock()
 	})
+}
+
+// warmOne adds a child to the reserve and reports whether there is room for more.
+func (p *Pool) warmOne() bool {
+	if len(p.reserve) == cap(p.reserve) {
+		return false
+	}
+	c, err := p.spawn(context.Background())
+	if err != nil {
+		if !errors.Is(err, errClosed) {
+			p.cfg.Logger.Warn("start query child in reserve", "error", err)
+		}
+		return false
+	}
+	select {
+	case p.reserve <- c:
+		return len(p.reserve) < cap(p.reserve)
+	default:
+		p.discard(c)
+		return false
+	}
 }
 
 // Open waits for a place, takes a child and lets it see exactly what body names. The caller closes the session.
@@ -199,10 +213,12 @@ func (p *Pool) Close() error {
 	}
 	p.mu.Unlock()
 	p.work.Wait()
-	select {
-	case c := <-p.reserve:
-		p.discard(c)
-	default:
+	for {
+		select {
+		case c := <-p.reserve:
+			p.discard(c)
+		default:
+			return nil
+		}
 	}
-	return nil
 }

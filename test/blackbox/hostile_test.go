@@ -1,0 +1,283 @@
+package blackbox
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/internal/m365sim"
+)
+
+// thief is a server that answers in Microsoft's place and remembers what it was asked.
+type thief struct {
+	*httptest.Server
+	mu   sync.Mutex
+	seen []string // method, path and Authorization of every request
+}
+
+func newThief(t *testing.T) *thief {
+	t.Helper()
+	th := &thief{}
+	th.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		th.mu.Lock()
+		defer th.mu.Unlock()
+		th.seen = append(th.seen, r.Method+" "+r.URL.Path+" "+r.Header.Get("Authorization"))
+		_, _ = w.Write([]byte("[]"))
+	}))
+	t.Cleanup(th.Close)
+	return th
+}
+
+// TestTokenStaysWithItsHost serves links to another host, whose certificate the connector would even accept.
+func TestTokenStaysWithItsHost(t *testing.T) {
+	t.Parallel()
+	th := newThief(t)
+	scenario := m365sim.Scenario{
+		Seed: 6, Tenants: []m365sim.Tenant{tenant(300)}, ForeignHost: strings.TrimPrefix(th.URL, "https://"), PageSize: 3,
+		Faults: []m365sim.Fault{
+			{Route: "content", ContentType: m365sim.Exchange, Kind: m365sim.ForeignURI},
+			{Route: "content", ContentType: m365sim.General, Kind: m365sim.ForeignNext},
+		},
+	}
+	sim := m365sim.StartTest(t, scenario)
+	p := newPlace(t)
+	s := p.start()
+	trusted := append(sim.CAPEM(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: th.Certificate().Raw})...)
+	p.apply(sim, map[string]string{"ca_file": write(t, p.root, "both.pem", string(trusted))})
+	for _, contentType := range []string{m365sim.Exchange, m365sim.General} {
+		eventually(t, settleLimit, func() (bool, string) {
+			got := p.status()[connector+" "+contentType]
+			return got.LastError != nil && strings.Contains(got.LastError.Message, scenario.ForeignHost), got.State
+		})
+	}
+	p.run("status").wants(t, 0, scenario.ForeignHost, "hint: ")
+	eventually(t, settleLimit, func() (bool, string) {
+		got := p.status()[connector+" "+m365sim.SharePoint]
+		return got.State == "ok" && got.Landed > 0, got.State
+	})
+	th.mu.Lock()
+	defer th.mu.Unlock()
+	if len(th.seen) != 0 {
+		t.Errorf("the other host was asked: %q", th.seen)
+	}
+	if strings.Contains(s.log.String(), "eyJ") {
+		t.Error("a token is in the log")
+	}
+}
+
+// TestFullDisk runs the server in a file system that is too small, and then makes it larger.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs the right to mount a file system")
+	}
+	t.Parallel()
+	p := newPlace(t)
+	if err := os.Mkdir(p.data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("sluice-test", p.data, "tmpfs", 0, "size=300m"); err != nil {
+		t.Skipf("this system does not let root mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(p.data, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	sim := m365sim.StartTest(t, m365sim.Scenario{Seed: 7, Tenants: []m365sim.Tenant{tenant(300)}})
+	s := p.start()
+	p.apply(sim, nil)
+	eventually(t, settleLimit, func() (bool, string) {
+		got := p.status()[connector+" "+m365sim.General]
+		return got.State == "degraded" && got.LastError != nil && strings.Contains(got.LastError.Message, "MiB are free") &&
+			strings.Contains(got.LastError.Hint, "goes on by itself"), got.State
+	})
+	p.run("status").wants(t, 0, "full: ", "512 are needed", "hint: collecting is paused")
+	for key, got := range p.status() {
+		if got.Landed+got.Records+got.Lost != 0 {
+			t.Errorf("%s collected on a full disk: %+v", key, got)
+		}
+	}
+	if n := len(p.records("all")); n != 0 {
+		t.Errorf("%d records in the lake", n)
+	}
+	select {
+	case <-s.exited:
+		t.Fatalf("the server ended: %v", s.result)
+	default:
+	}
+	if err := unix.Mount("sluice-test", p.data, "tmpfs", unix.MS_REMOUNT, "size=2g"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 2*settleLimit, func() (bool, string) {
+		got := p.status()[connector+" "+m365sim.General]
+		return got.State == "ok" && got.Landed > 0 && got.LastError == nil, got.State
+	})
+	p.finish(sim)
+	s.interrupt() // before the folder goes away
+}
+
+// TestSecretsStayInside plants secrets and looks for them everywhere.
+func TestSecretsStayInside(t *testing.T) {
+	t.Parallel()
+	const (
+		fromEnvironment = "SENTINEL~ENV~8f31c2d7a9"
+		literal         = "SENTINEL~LITERAL~51be90c3d2"
+		wrong           = "SENTINEL~WRONG~77aa01e6f4"
+		second          = "00000000-aaaa-4bbb-8ccc-000000000009"
+	)
+	company := tenant(300)
+	company.Apps = []m365sim.App{{ID: application, Secret: fromEnvironment}, {ID: second, Secret: literal}}
+	sim := m365sim.StartTest(t, m365sim.Scenario{Seed: 8, Tenants: []m365sim.Tenant{company}})
+	p := newPlace(t)
+	p.extra = []string{"SLUICE_BLACKBOX_SECRET=" + fromEnvironment, "SLUICE_BLACKBOX_WRONG=" + wrong}
+	s := p.start()
+	var said bytes.Buffer // everything that clients were told
+	run := func(args ...string) {
+		got := p.run(args...)
+		said.WriteString(got.out + got.errors)
+	}
+	for name, changes := range map[string]map[string]string{
+		"environment": {"name": "environment", "api_access_key": "${env:SLUICE_BLACKBOX_SECRET}"},
+		"literal":     {"name": "literal", "api_access_key": literal, "application_id": second},
+		"wrong":       {"name": "wrong", "api_access_key": "${env:SLUICE_BLACKBOX_WRONG}"},
+		"refused":     {"name": "refused", "api_access_key": literal, "certificate_file": "/x", "interval": literal},
+	} {
+		run("apply", "-f", write(t, p.root, name+".yaml", p.document(sim, changes)))
+		run("test", name)
+	}
+	p.shows("wrong"+anyCT, attention, "AADSTS7000215")
+	run("apply", "-f", p.path("literal.yaml"), "--dry-run")
+	run("collect", "environment", "--wait")
+	run("collect", "literal", "--wait")
+	for _, args := range [][]string{
+		{"status"}, {"status", "-o", "json"}, {"get", "connectors"}, {"get", "connectors", "-o", "yaml"}, {"get", "connectors", "-o", "json"},
+		{"search", "*", "--since", "all", "--limit", "0", "-o", "ndjson"}, {"search", "SENTINEL*", "--since", "all"},
+	} {
+		run(args...)
+	}
+	if !strings.Contains(said.String(), "${env:SLUICE_BLACKBOX_SECRET}") {
+		t.Error("get does not show the reference")
+	}
+	token, err := os.ReadFile(filepath.Join(p.data, "cli-token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/healthz", "/metrics", "/api/v1/openapi.json", "/api/v1/info", "/api/v1/status", "/api/v1/entries", "/api/v1/entries/connectors",
+		"/api/v1/document?kind=connectors&format=yaml", "/api/v1/document?kind=connectors&format=json", "/api/v1/imports"} {
+		said.Write(ask(t, s.url+path, strings.TrimSpace(string(token))))
+	}
+	for pid, environment := range s.children() {
+		if bytes.Contains(environment, []byte("SENTINEL")) {
+			t.Errorf("the environment of the child %d holds a secret", pid)
+		}
+	}
+	s.interrupt()
+	for _, output := range []struct{ name, text string }{
+		{"what clients were told", said.String()}, {"the log", s.log.String()}, {"standard output", s.out.String()},
+	} {
+		for _, secret := range []string{"SENTINEL~", "SENTINEL%7E", "eyJ", strings.TrimSpace(string(token))} {
+			if at := strings.Index(output.text, secret); at >= 0 {
+				t.Errorf("%s holds %.12s...: %s", output.name, secret, output.text[max(0, at-200):at])
+			}
+		}
+	}
+	inState := false
+	err = filepath.WalkDir(p.data, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		isState := strings.HasPrefix(filepath.Base(path), "state.db")
+		inState = inState || isState && bytes.Contains(text, []byte(literal))
+		switch {
+		case bytes.Contains(text, []byte(fromEnvironment)), bytes.Contains(text, []byte(wrong)):
+			t.Errorf("%s holds a secret of the environment", path)
+		case !isState && bytes.Contains(text, []byte(literal)):
+			t.Errorf("%s holds a literal secret", path)
+		}
+		if info, err := d.Info(); err == nil && isState && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s, which holds secrets, has mode %o", path, info.Mode().Perm())
+		}
+		return nil
+	})
+	if err != nil || !inState {
+		t.Errorf("the literal secret is not in the state database, so nothing was tested (%v)", err)
+	}
+}
+
+// ask is a GET with the token of the API.
+func ask(t *testing.T, target, token string) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	web := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}
+	defer web.CloseIdleConnections()
+	resp, err := web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("GET %s: %s, %v", target, resp.Status, err)
+	}
+	return body.Bytes()
+}
+
+// children returns the environments of the server's child processes.
+func (s *server) children() map[int][]byte {
+	s.t.Helper()
+	found := map[int][]byte{}
+	for pid := range processes(s.t) {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+		if err != nil {
+			continue
+		}
+		if strings.Contains(string(text), "\nPPid:\t"+strconv.Itoa(s.cmd.Process.Pid)+"\n") {
+			environment, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				s.t.Error(err)
+			}
+			found[pid] = environment
+		}
+	}
+	return found
+}
+
+// processes returns the running processes and the programs that they run, where the system shows them.
+func processes(t *testing.T) map[int]string {
+	t.Helper()
+	all := map[int]string{}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Skipf("this system does not show its processes: %v", err)
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if program, err := os.Readlink(filepath.Join("/proc", e.Name(), "exe")); err == nil {
+			all[pid] = strings.TrimSuffix(program, " (deleted)")
+		}
+	}
+	return all
+}
