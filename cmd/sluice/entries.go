@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,10 +108,8 @@ func (c *cli) getCommand() *cobra.Command {
 }
 
 func oneOfKinds(kind string, kinds []string) error {
-	for _, k := range kinds {
-		if kind == k {
-			return nil
-		}
+	if slices.Contains(kinds, kind) {
+		return nil
 	}
 	return usagef("%q is not a kind of entry; use one of %s", kind, list(kinds))
 }

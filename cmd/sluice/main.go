@@ -115,8 +115,7 @@ func codeOf(err error) int {
 
 // explain prints err as people read it: what happened, then what to do.
 func (c *cli) explain(err error) {
-	var doc *client.DocumentError
-	if errors.As(err, &doc) {
+	if doc, ok := errors.AsType[*client.DocumentError](err); ok {
 		c.mistakes("error", doc.Mistakes)
 	}
 	c.sayf("error: %s", clean(err.Error()))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -83,10 +84,8 @@ func (c *cli) connect() (*client.Client, error) {
 
 // oneOf checks the value of a flag with a closed list of values.
 func oneOf(flag, value string, allowed []string) error {
-	for _, a := range allowed {
-		if value == a {
-			return nil
-		}
+	if slices.Contains(allowed, value) {
+		return nil
 	}
 	return usagef("--%s is %q; it must be one of %s", flag, value, list(allowed))
 }

@@ -225,7 +225,7 @@ func TestHeadersAndCrossOrigin(t *testing.T) {
 	if resp.StatusCode != http.StatusForbidden || problem(t, resp, body).Kind != fault.Permission {
 		t.Errorf("cross-site write: %d %s", resp.StatusCode, body)
 	}
-	if resp, _ = s.do(t, http.MethodGet, "/api/v1/status", "", "Sec-Fetch-Site", "cross-site"); resp.StatusCode != 200 {
+	if resp, _ = s.do(t, http.MethodGet, "/api/v1/status", "", "Sec-Fetch-Site", "cross-site"); resp.StatusCode != http.StatusOK {
 		t.Errorf("cross-site read with a token: %d", resp.StatusCode)
 	}
 }
@@ -260,10 +260,10 @@ func TestStatusHasExactlyTheDocumentedMembers(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	s := start(t)
-	if resp, body := s.do(t, http.MethodGet, "/healthz", ""); resp.StatusCode != 200 || body != "ok\n" {
+	if resp, body := s.do(t, http.MethodGet, "/healthz", ""); resp.StatusCode != http.StatusOK || body != "ok\n" {
 		t.Errorf("healthz = %d %q", resp.StatusCode, body)
 	}
-	if resp, body := s.do(t, http.MethodGet, "/metrics", ""); resp.StatusCode != 200 || body != "sluice_up 1\n" {
+	if resp, body := s.do(t, http.MethodGet, "/metrics", ""); resp.StatusCode != http.StatusOK || body != "sluice_up 1\n" {
 		t.Errorf("metrics = %d %q", resp.StatusCode, body)
 	}
 }

@@ -103,19 +103,19 @@ func TestApply(t *testing.T) {
 	doc := "connectors:\n  - name: fresh\n    type: office365\n    old: yes\n"
 	resp, body := s.do(t, http.MethodPost, "/api/v1/apply?name=a.yaml&dry_run=true", doc, "Content-Type", "application/yaml")
 	var result api.ApplyResult
-	if err := json.Unmarshal([]byte(body), &result); err != nil || resp.StatusCode != 200 {
+	if err := json.Unmarshal([]byte(body), &result); err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("%d %v %s", resp.StatusCode, err, body)
 	}
 	if !result.DryRun || len(result.Entries) != 1 || result.Entries[0].Action != api.Created || len(result.Warnings) != 1 || result.Warnings[0].File != "a.yaml" {
 		t.Errorf("result = %+v", result)
 	}
-	if resp, _ := s.do(t, http.MethodGet, "/api/v1/entries/connectors/fresh", ""); resp.StatusCode != 404 {
+	if resp, _ := s.do(t, http.MethodGet, "/api/v1/entries/connectors/fresh", ""); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("a dry run created the entry: %d", resp.StatusCode)
 	}
 
 	resp, body = s.do(t, http.MethodPost, "/api/v1/apply?name=a.yaml", "connectors: [{type: x}, {type: y}]", "Content-Type", "application/yaml")
 	p := problem(t, resp, body)
-	if resp.StatusCode != 422 || len(p.Problems) != 2 || p.Problems[0].Line != 2 || p.Problems[0].Column != 5 || !strings.Contains(p.Message, "2 mistakes") {
+	if resp.StatusCode != http.StatusUnprocessableEntity || len(p.Problems) != 2 || p.Problems[0].Line != 2 || p.Problems[0].Column != 5 || !strings.Contains(p.Message, "2 mistakes") {
 		t.Errorf("%d %+v", resp.StatusCode, p)
 	}
 
@@ -137,14 +137,14 @@ func TestDocumentKeepsOrderAndNumbers(t *testing.T) {
 	if resp.Header.Get("Content-Type") != "application/json" || !json.Valid([]byte(body)) || !strings.Contains(body, "drop-noise") {
 		t.Errorf("%s %s", resp.Header.Get("Content-Type"), body)
 	}
-	if resp, _ := s.do(t, http.MethodGet, "/api/v1/document?name=nobody", ""); resp.StatusCode != 404 {
+	if resp, _ := s.do(t, http.MethodGet, "/api/v1/document?name=nobody", ""); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("unknown entry: %d", resp.StatusCode)
 	}
 }
 
 func TestPauseAndTest(t *testing.T) {
 	s := start(t)
-	if resp, body := s.do(t, http.MethodPost, "/api/v1/entries/connectors/contoso/pause", ""); resp.StatusCode != 204 || body != "" {
+	if resp, body := s.do(t, http.MethodPost, "/api/v1/entries/connectors/contoso/pause", ""); resp.StatusCode != http.StatusNoContent || body != "" {
 		t.Fatalf("pause: %d %s", resp.StatusCode, body)
 	}
 	if _, body := s.do(t, http.MethodGet, "/api/v1/entries/connectors/contoso", ""); !strings.Contains(body, `"state":"paused"`) {

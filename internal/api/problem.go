@@ -67,8 +67,7 @@ type problems struct{ log *slog.Logger }
 
 // of classifies err. Errors that nobody classified, and bugs, show an id only.
 func (p problems) of(ctx context.Context, err error) *Problem {
-	var ready *Problem
-	if errors.As(err, &ready) {
+	if ready, ok := errors.AsType[*Problem](err); ok {
 		return ready
 	}
 	kind := fault.KindOf(err)

@@ -2,7 +2,7 @@ package api
 
 import (
 	"net/http"
-	"net/http/pprof" //nolint:gosec // the default mux, on which this registers itself, is not served; below a token is needed
+	"net/http/pprof"
 )
 
 // profilePrefix is the path of Go's profiles. They need the token like the API: they tell much about a process.

@@ -81,8 +81,10 @@ func TestSearchRequestIsResolved(t *testing.T) {
 		want        api.SearchRequest
 	}{
 		{"defaults", "query=x", api.SearchRequest{Query: "x", Index: "all", Lang: api.LQ, Since: apitest.Now.Add(-24 * time.Hour), Limit: 100}},
-		{"everything", "query=x&index=Windows+Events&lang=KQL&since=all&until=2026-01-01&limit=0&fields=a,b&strict=true&format=raw",
-			api.SearchRequest{Query: "x", Index: "windows_events", Lang: api.KQL, Until: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Fields: []string{"a", "b"}, Strict: true, Raw: true}},
+		{
+			"everything", "query=x&index=Windows+Events&lang=KQL&since=all&until=2026-01-01&limit=0&fields=a,b&strict=true&format=raw",
+			api.SearchRequest{Query: "x", Index: "windows_events", Lang: api.KQL, Until: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Fields: []string{"a", "b"}, Strict: true, Raw: true},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s.do(t, http.MethodGet, "/api/v1/search?"+tc.query, "")

@@ -73,7 +73,7 @@ func TestLoadOrCreateToken(t *testing.T) {
 	if mode() != 0o600 || len(first.Reveal()) < 40 {
 		t.Errorf("mode %v, %d characters", mode(), len(first.Reveal()))
 	}
-	if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // the point of the test
+	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	second, err := api.LoadOrCreateToken(dir)

@@ -70,7 +70,7 @@ func (d *dataDir) checkFormat() error {
 		Format int `json:"format"`
 	}
 	path := filepath.Join(d.path, formatFile)
-	text, err := os.ReadFile(path) //nolint:gosec // inside our own folder
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		text, err = json.Marshal(content{dataFormat})
 		if err != nil {

@@ -20,7 +20,7 @@ func diskSpace(path string) (free int64, err error) {
 	if err := unix.Statfs(path, &s); err != nil {
 		return 0, fmt.Errorf("statfs %s: %w", path, err)
 	}
-	return int64(min(s.Bavail, 1<<40)) * s.Bsize, nil //nolint:gosec // bounded by min
+	return int64(min(s.Bavail, 1<<40)) * s.Bsize, nil
 }
 
 // spaceGuard returns the check that collecting makes before it writes: nil, or why it has to wait.

@@ -52,8 +52,7 @@ func (s *service) Apply(ctx context.Context, r api.ApplyRequest) (api.ApplyResul
 		name = "document"
 	}
 	doc, err := config.ParseApply(name, r.Document, s.properties)
-	var problems config.Problems
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[config.Problems](err); ok {
 		return api.ApplyResult{Problems: mistakes(problems)}, nil
 	}
 	if err != nil {
@@ -121,8 +120,7 @@ func (s *service) compare(wanted []config.Connector, stored []state.Connector, o
 		// A directory id may be a reference; what it names decides.
 		resolved, err := w.Resolve(os.LookupEnv)
 		if err != nil {
-			var unresolved config.Problems
-			if errors.As(err, &unresolved) {
+			if unresolved, ok := errors.AsType[config.Problems](err); ok {
 				problems = append(problems, unresolved...)
 			} else {
 				report(w, err.Error())

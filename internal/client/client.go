@@ -91,8 +91,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err // the URL is told by us, without its query
 	}
 	hint := "start a server with `sluice up`, or set SLUICE_URL to the address of a running one"

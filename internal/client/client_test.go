@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -77,9 +78,7 @@ func TestFind(t *testing.T) {
 				}
 			}
 			env := environment{"XDG_RUNTIME_DIR": filepath.Join(dir, "run")}
-			for k, v := range tc.env {
-				env[k] = v
-			}
+			maps.Copy(env, tc.env)
 			got, err := client.Find(client.Sources{Getenv: env.get, DataDir: tc.flag})
 			if err != nil || got.URL != tc.url || got.Token.Reveal() != tc.token || got.From == "" {
 				t.Errorf("got %s, token %q, from %q, %v; want %s, %q", got.URL, got.Token.Reveal(), got.From, err, tc.url, tc.token)

@@ -98,7 +98,7 @@ func (c *Codec) Encode(b *record.Batch) ([]byte, error) {
 		if code < 0 {
 			return nil, fault.Newf(fault.Internal, "encode batch", "index %q has no code", r.Index)
 		}
-		p = binary.AppendUvarint(p, uint64(r.Unit)) //nolint:gosec // a position, never negative
+		p = binary.AppendUvarint(p, uint64(r.Unit))
 		p = binary.AppendUvarint(p, uint64(code))
 		p = binary.AppendVarint(p, r.Received-received)
 		p = binary.AppendVarint(p, r.Offset)
@@ -168,7 +168,7 @@ func (d *decoder) record(units int, received *int64) (record.Record, bool) {
 	*received += d.varint()
 	offset := d.varint()
 	r := record.Record{
-		Unit: int(unit & (1<<31 - 1)), Received: *received, Offset: offset, //nolint:gosec // masked
+		Unit: int(unit & (1<<31 - 1)), Received: *received, Offset: offset,
 		ID: string(d.bytes()), VariantOf: string(d.bytes()), Reason: string(d.bytes()), Raw: d.bytes(),
 	}
 	if d.bad || code >= uint64(len(indices)) || r.Unit >= units {
@@ -214,5 +214,5 @@ func (d *decoder) bytes() []byte {
 		d.bad, d.rest = true, nil
 		return nil
 	}
-	return d.take(int(n)) //nolint:gosec // bounded by the buffer
+	return d.take(int(n))
 }

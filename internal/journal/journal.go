@@ -198,7 +198,7 @@ func (j *Journal) Usage(ctx context.Context) (used, budget int64, err error) {
 	if err != nil {
 		return 0, 0, fault.Wrap(fault.Unavailable, "read journal state", err)
 	}
-	return int64(min(info.State.Bytes, 1<<62)), info.Config.MaxBytes, nil //nolint:gosec // bounded by min
+	return int64(min(info.State.Bytes, 1<<62)), info.Config.MaxBytes, nil
 }
 
 // Ack tells where a message is.

@@ -21,7 +21,7 @@ func sample(n int) *record.Batch {
 	b := &record.Batch{
 		Epoch: "7c5b", Number: 42,
 		Connectors: []record.Connector{{ID: "c1", Name: "contoso", Type: "office365", TenantName: "Contoso", DirectoryID: "d"}},
-		Units: []record.BatchUnit{{ID: record.UnitID{1, 2}, ContentType: "Audit.General", ContentID: "a$b", Created: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)}},
+		Units:      []record.BatchUnit{{ID: record.UnitID{1, 2}, ContentType: "Audit.General", ContentID: "a$b", Created: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)}},
 	}
 	for i := range n {
 		b.Records = append(b.Records, record.Record{

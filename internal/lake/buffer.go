@@ -85,7 +85,7 @@ func (a *arena) add(s []byte) span {
 	}
 	off := len(a.chunks[n])
 	a.chunks[n] = append(a.chunks[n], s...)
-	return span{chunk: uint32(n), off: uint32(off), len: uint32(len(s))} //nolint:gosec // bounded by maxBufferBytes
+	return span{chunk: uint32(n), off: uint32(off), len: uint32(len(s))}
 }
 
 // newChunk returns a chunk for at least n bytes: small ones first, because an import of many days has many buffers.
@@ -156,7 +156,7 @@ func (b *rowBuffer) appendText(c *column, s []byte) {
 	if *known == 0 || string(b.arena.get(c.dict[*known-1])) != string(s) {
 		c.dict = append(c.dict, b.arena.add(s))
 		b.texts++
-		*known = uint32(len(c.dict)) //nolint:gosec // rows are bounded
+		*known = uint32(len(c.dict))
 	}
 	c.codes = append(c.codes, *known-1)
 }
@@ -185,10 +185,10 @@ func (b *rowBuffer) mark(c *column) {
 	}
 	if len(c.at) == 0 {
 		for i := range n {
-			c.at = append(c.at, uint32(i)) //nolint:gosec // rows are bounded
+			c.at = append(c.at, uint32(i))
 		}
 	}
-	c.at = append(c.at, uint32(b.rows)) //nolint:gosec // rows are bounded
+	c.at = append(c.at, uint32(b.rows))
 }
 
 // endRow ends the row that is being added.
@@ -202,7 +202,7 @@ func (b *rowBuffer) positions(c *column, index []int32) []int32 {
 		for i := range index {
 			index[i] = -1
 			if i < n {
-				index[i] = int32(i) //nolint:gosec // rows are bounded
+				index[i] = int32(i)
 			}
 		}
 		return index
@@ -211,7 +211,7 @@ func (b *rowBuffer) positions(c *column, index []int32) []int32 {
 		index[i] = -1
 	}
 	for k, row := range c.at {
-		index[row] = int32(k) //nolint:gosec // rows are bounded
+		index[row] = int32(k)
 	}
 	return index
 }
@@ -230,7 +230,7 @@ func (b *rowBuffer) sortedOrder(textSlot, numSlot int) []uint32 {
 	}
 	keys := make([]key, b.rows)
 	for i := range keys {
-		keys[i] = key{rank: rank[i], row: uint32(i)} //nolint:gosec // rows are bounded
+		keys[i] = key{rank: rank[i], row: uint32(i)}
 		if k := numAt[i]; k >= 0 {
 			keys[i].num = nums.nums[k]
 		}
@@ -250,12 +250,12 @@ func (b *rowBuffer) ranks(c *column) []int32 {
 	uniq, final := b.uniqueTexts(c)
 	order := make([]int32, len(uniq))
 	for i := range order {
-		order[i] = int32(i) //nolint:gosec // rows are bounded
+		order[i] = int32(i)
 	}
 	slices.SortFunc(order, func(x, y int32) int { return bytes.Compare(b.arena.get(uniq[x]), b.arena.get(uniq[y])) })
 	rankOf := make([]int32, len(uniq))
 	for r, i := range order {
-		rankOf[i] = int32(r) + 1 //nolint:gosec // rows are bounded
+		rankOf[i] = int32(r) + 1
 	}
 	at := b.positions(c, nil)
 	for row, k := range at {
@@ -275,7 +275,7 @@ func (b *rowBuffer) uniqueTexts(c *column) (uniq []span, final []int32) {
 		text := b.arena.get(s)
 		id, ok := ids[string(text)]
 		if !ok {
-			id = int32(len(uniq)) //nolint:gosec // rows are bounded
+			id = int32(len(uniq))
 			ids[string(text)] = id
 			uniq = append(uniq, s)
 		}

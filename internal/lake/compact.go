@@ -335,7 +335,7 @@ func (m *merger) places(cols []fileColumn) ([]uint32, error) {
 	keys.column(timestamp)
 	stay := make([]uint32, m.rows)
 	for i := range stay {
-		stay[i] = uint32(i) //nolint:gosec // rows are bounded
+		stay[i] = uint32(i)
 	}
 	for _, c := range cols {
 		slot := -1
@@ -355,7 +355,7 @@ func (m *merger) places(cols []fileColumn) ([]uint32, error) {
 	order := keys.sortedOrder(action, timestamp)
 	keys.arena.release()
 	for to, from := range order {
-		stay[from] = uint32(to) //nolint:gosec // rows are bounded
+		stay[from] = uint32(to)
 	}
 	return stay, nil
 }
@@ -371,7 +371,7 @@ func (m *merger) gather(d columnDef, place []uint32, start, end int) (*rowBuffer
 // fill reads a column of all inputs into a slot of b.
 func (m *merger) fill(b *rowBuffer, slot int, d columnDef, place []uint32, start, end int) error {
 	for _, in := range m.inputs {
-		i, ok := in.cols[int32(d.fieldID)] //nolint:gosec // Iceberg's ids are 32-bit
+		i, ok := in.cols[int32(d.fieldID)]
 		if !ok {
 			continue
 		}
@@ -415,7 +415,7 @@ func (m *merger) fillChunk(b *rowBuffer, slot int, d columnDef, chunk file.Colum
 				continue
 			}
 			if to := int(place[i]); to >= start && to < end {
-				c.at = append(c.at, uint32(to-start)) //nolint:gosec // rows are bounded
+				c.at = append(c.at, uint32(to-start))
 				switch d.kind {
 				case Text, JSON:
 					b.appendText(c, m.values[k])

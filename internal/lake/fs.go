@@ -104,7 +104,7 @@ func (fs *durableFS) syncFolders() error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for dir := range fs.dirty {
-		d, err := os.Open(dir) //nolint:gosec // paths are ours
+		d, err := os.Open(dir)
 		if err != nil {
 			return err
 		}

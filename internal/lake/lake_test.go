@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -46,7 +45,7 @@ func newSetup(t testing.TB) *setup {
 	}
 	return &setup{t: t, dir: dir, db: db, cfg: Config{
 		Warehouse: filepath.Join(dir, "ware house%41"), CatalogDB: db, Dialect: "sqlite", Normalizer: norm,
-		CommitInterval: 20 * time.Millisecond, CommitRows: 1000, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		CommitInterval: 20 * time.Millisecond, CommitRows: 1000, Logger: slog.New(slog.DiscardHandler),
 	}}
 }
 

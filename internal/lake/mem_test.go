@@ -26,7 +26,7 @@ func TestMemory(t *testing.T) {
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		return int(m.HeapAlloc) //nolint:gosec // far below
+		return int(m.HeapAlloc)
 	}
 	gen := newSynth()
 	before := live()

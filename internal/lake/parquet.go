@@ -122,7 +122,7 @@ func newParquetFile(w io.Writer, cols []fileColumn, noDictionary func(fileColumn
 var timestampType = schema.NewTimestampLogicalType(true, schema.TimeUnitMicros)
 
 func parquetNode(d columnDef) (schema.Node, error) {
-	id := int32(d.fieldID) //nolint:gosec // Iceberg's ids are 32-bit
+	id := int32(d.fieldID)
 	optional := parquet.Repetitions.Optional
 	switch d.kind {
 	case Long:

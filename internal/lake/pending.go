@@ -253,5 +253,5 @@ func dayOf(ms int64) int32 {
 	if ms%millisPerDay < 0 {
 		day--
 	}
-	return int32(max(math.MinInt32, min(math.MaxInt32, day))) //nolint:gosec // clamped
+	return int32(max(math.MinInt32, min(math.MaxInt32, day)))
 }

@@ -85,9 +85,12 @@ func TestPlan(t *testing.T) {
 	}
 	columns := l.Columns(record.WindowsEvents)
 	for _, want := range []ColumnInfo{
-		{Name: "office365.Operation", SQLType: "VARCHAR", Vendor: true, Kind: Text}, {Name: "office365.RecordType", SQLType: "BIGINT", Vendor: true, Kind: Long},
-		{Name: "office365.ExternalAccess", SQLType: "BOOLEAN", Vendor: true, Kind: Bool}, {Name: "office365.Field3", SQLType: "VARCHAR", Vendor: true, Kind: JSON},
-		{Name: "timestamp", SQLType: "TIMESTAMP WITH TIME ZONE", Kind: Time}, {Name: "event.category", SQLType: "VARCHAR", Kind: JSON},
+		{Name: "office365.Operation", SQLType: "VARCHAR", Vendor: true, Kind: Text},
+		{Name: "office365.RecordType", SQLType: "BIGINT", Vendor: true, Kind: Long},
+		{Name: "office365.ExternalAccess", SQLType: "BOOLEAN", Vendor: true, Kind: Bool},
+		{Name: "office365.Field3", SQLType: "VARCHAR", Vendor: true, Kind: JSON},
+		{Name: "timestamp", SQLType: "TIMESTAMP WITH TIME ZONE", Kind: Time},
+		{Name: "event.category", SQLType: "VARCHAR", Kind: JSON},
 	} {
 		if !slices.ContainsFunc(columns, func(c ColumnInfo) bool {
 			want.FieldID = c.FieldID

@@ -168,7 +168,7 @@ func appendValue(dst []byte, code byte, v any, style int64) ([]byte, bool) {
 	switch code {
 	case asText:
 		s, ok := textOf(v)
-		return rawjson.AppendQuoted(dst, s, rawjson.Style(style)), ok //nolint:gosec // styles are written by us
+		return rawjson.AppendQuoted(dst, s, rawjson.Style(style)), ok
 	case asJSON:
 		s, ok := textOf(v)
 		return append(dst, s...), ok

@@ -130,7 +130,7 @@ func (s *shredder) markSlot(slot int) {
 	if slot >= len(s.bySlot) {
 		s.bySlot = append(s.bySlot, make([]int32, len(s.cols.defs)-len(s.bySlot))...)
 	}
-	s.bySlot[slot] = int32(len(s.cells)) //nolint:gosec // at most MaxColumns
+	s.bySlot[slot] = int32(len(s.cells))
 }
 
 // cell turns a value into what its column stores, or refuses.

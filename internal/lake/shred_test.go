@@ -52,25 +52,37 @@ func TestShredAndRebuild(t *testing.T) {
 		want      row // some of the columns
 		verbatim  bool
 	}{
-		{name: "plain", raw: `{"Operation":"Add user.","RecordType":8,"ExternalAccess":true,"Target":[1, 2]}`,
-			want: row{"office365.Operation": "Add user.", "office365.RecordType": int64(8), "office365.ExternalAccess": true, "office365.Target": "[1, 2]"}},
+		{
+			name: "plain", raw: `{"Operation":"Add user.","RecordType":8,"ExternalAccess":true,"Target":[1, 2]}`,
+			want: row{"office365.Operation": "Add user.", "office365.RecordType": int64(8), "office365.ExternalAccess": true, "office365.Target": "[1, 2]"},
+		},
 		{name: "empty", raw: `{}`, want: row{ColShape: "office365\n"}},
 		{name: "null", raw: `{"A":null}`, want: row{ColShape: "office365\nnA\n"}},
 		{name: "escapes", raw: `{"Path":"a\/b\r\n\u0001\"\\"}`, want: row{"office365.Path": "a/b\r\n\x01\"\\", ColStyle: int64(rawjson.SlashEscaped)}},
 		{name: "bare slash", raw: `{"Path":"a/b"}`, want: row{"office365.Path": "a/b", ColStyle: int64(0)}},
 		{name: "mixed escapes", raw: `{"A":"a\/b","B":"c/d"}`, want: row{"office365.A": "a/b", "office365.B": "c/d"}, verbatim: true},
 		{name: "spaces", raw: `{"A": "x"}`, want: row{"office365.A": "x"}, verbatim: true},
-		{name: "wrong kinds", raw: `{"RecordType":"8","ExternalAccess":1,"Operation":5,"Actor":"x"}`,
-			want: row{ColOverflow: `{"RecordType":"8","ExternalAccess":1,"Operation":5}`, "office365.Actor": `"x"`}},
-		{name: "numbers", raw: `{"RecordType":-0,"Version":1.0,"UserType":9223372036854775808,"X":1e5,"Y":-12}`,
-			want: row{ColOverflow: `{"RecordType":-0,"Version":1.0,"UserType":9223372036854775808}`, "office365.X": "1e5", "office365.Y": int64(-12)}},
-		{name: "case collision", raw: `{"CorrelationId":"a","CorrelationID":"b"}`,
-			want: row{"office365.CorrelationId": "a", ColOverflow: `{"CorrelationID":"b"}`}},
-		{name: "same key twice", raw: `{"UserId":"a","UserId":"b","UserId":"c"}`,
-			want: row{"office365.UserId": "a", ColOverflow: `{"UserId":"b","UserId":"c"}`}},
+		{
+			name: "wrong kinds", raw: `{"RecordType":"8","ExternalAccess":1,"Operation":5,"Actor":"x"}`,
+			want: row{ColOverflow: `{"RecordType":"8","ExternalAccess":1,"Operation":5}`, "office365.Actor": `"x"`},
+		},
+		{
+			name: "numbers", raw: `{"RecordType":-0,"Version":1.0,"UserType":9223372036854775808,"X":1e5,"Y":-12}`,
+			want: row{ColOverflow: `{"RecordType":-0,"Version":1.0,"UserType":9223372036854775808}`, "office365.X": "1e5", "office365.Y": int64(-12)},
+		},
+		{
+			name: "case collision", raw: `{"CorrelationId":"a","CorrelationID":"b"}`,
+			want: row{"office365.CorrelationId": "a", ColOverflow: `{"CorrelationID":"b"}`},
+		},
+		{
+			name: "same key twice", raw: `{"UserId":"a","UserId":"b","UserId":"c"}`,
+			want: row{"office365.UserId": "a", ColOverflow: `{"UserId":"b","UserId":"c"}`},
+		},
 		{name: "escaped key", raw: `{"Operatio\u006e":"x"}`, want: row{"office365.Operation": "x"}},
-		{name: "odd keys", raw: `{"":1,"a\nb":2,"a\"b":"c","` + strings.Repeat("k", 200) + `":4}`,
-			want: row{ColOverflow: `{"":1,"a\nb":2,"a\"b":"c","` + strings.Repeat("k", 200) + `":4}`}},
+		{
+			name: "odd keys", raw: `{"":1,"a\nb":2,"a\"b":"c","` + strings.Repeat("k", 200) + `":4}`,
+			want: row{ColOverflow: `{"":1,"a\nb":2,"a\"b":"c","` + strings.Repeat("k", 200) + `":4}`},
+		},
 		{name: "lone surrogate", raw: `{"A":"\ud800","B":"b"}`, want: row{ColOverflow: `{"A":"\ud800"}`, "office365.B": "b"}},
 		{name: "not UTF-8", raw: "{\"A\":\"\xff\"}", want: row{ColStyle: int64(styleBase64)}, verbatim: true},
 		{name: "not an object", raw: `[1]`, verbatim: true},
@@ -209,8 +221,10 @@ func realRecords(t testing.TB) (raws []string, folders []string) {
 // TestRealRecords sends every real record through the lake and gets it back byte for byte.
 func TestRealRecords(t *testing.T) {
 	raws, folders := realRecords(t)
-	vendors := map[string]string{"management-activity": "office365", "message-trace": "office365_reportingwebservice",
-		"defender-cloud-apps": "microsoft_defender_for_cloud_apps", "service-health": "office365_servicehealth"}
+	vendors := map[string]string{
+		"management-activity": "office365", "message-trace": "office365_reportingwebservice",
+		"defender-cloud-apps": "microsoft_defender_for_cloud_apps", "service-health": "office365_servicehealth",
+	}
 	counts := make(map[string]int)
 	b := &record.Batch{Number: 1}
 	connectors := make(map[string]int)

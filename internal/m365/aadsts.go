@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -125,12 +126,10 @@ func signInError(op string, status int, body []byte, secrets ...string) *fault.E
 func explain(e *fault.Error, a signInAnswer, codes []int) {
 	for _, code := range codes {
 		for _, rule := range signInRules() {
-			for _, known := range rule.codes {
-				if code == known {
-					e.Code = fmt.Sprintf("AADSTS%d", code)
-					e.Kind, e.Message, e.Hint = rule.kind, e.Code+": "+rule.says, rule.hint
-					return
-				}
+			if slices.Contains(rule.codes, code) {
+				e.Code = fmt.Sprintf("AADSTS%d", code)
+				e.Kind, e.Message, e.Hint = rule.kind, e.Code+": "+rule.says, rule.hint
+				return
 			}
 		}
 	}

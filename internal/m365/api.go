@@ -79,10 +79,14 @@ func ManagementActivity() API {
 			"AF50006": {Kind: fault.Unavailable, Hint: wait},
 		},
 		Texts: []TextRule{
-			{"DataServiceException: Tenant", Rule{Kind: fault.Config, Message: "audit logging is off for this tenant, or the tenant has no Microsoft 365",
-				Hint: "turn on unified audit logging in the Purview portal (it takes up to two hours), or check directory_id"}},
-			{"StartSubscription [CorrId", Rule{Kind: fault.Config, Message: "audit logging is off for this tenant, or the tenant has no Microsoft 365",
-				Hint: "turn on unified audit logging in the Purview portal (it takes up to two hours), or check directory_id"}},
+			{"DataServiceException: Tenant", Rule{
+				Kind: fault.Config, Message: "audit logging is off for this tenant, or the tenant has no Microsoft 365",
+				Hint: "turn on unified audit logging in the Purview portal (it takes up to two hours), or check directory_id",
+			}},
+			{"StartSubscription [CorrId", Rule{
+				Kind: fault.Config, Message: "audit logging is off for this tenant, or the tenant has no Microsoft 365",
+				Hint: "turn on unified audit logging in the Purview portal (it takes up to two hours), or check directory_id",
+			}},
 		},
 		Statuses: map[int]Rule{
 			http.StatusForbidden: {Kind: fault.Permission, Hint: "grant ActivityFeed.Read (and ActivityFeed.ReadDlp for DLP.All) as application permissions, " +

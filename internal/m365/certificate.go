@@ -38,7 +38,7 @@ type certificate struct {
 // PKCS#12 with SHA-256 checksums, which current OpenSSL and Windows write, so a second decoder helps out
 // (spec/entra-auth.md section 7.5).
 func loadCertificate(op, file string, password secret.Secret, now time.Time) (*certificate, error) {
-	data, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fault.Newf(fault.Config, op, "certificate_file cannot be read: %v", err)
 	}
@@ -68,8 +68,10 @@ func loadCertificate(op, file string, password secret.Secret, now time.Time) (*c
 	material.Write(data)
 	material.Write([]byte{0})
 	material.Write([]byte(password.Reveal()))
-	c := &certificate{chain: chain, key: key, info: Certificate{Subject: chain[0].Subject.String(), Expires: chain[0].NotAfter.UTC(),
-		SHA1: strings.ToUpper(hex.EncodeToString(one[:])), SHA256: strings.ToUpper(hex.EncodeToString(two[:]))}}
+	c := &certificate{chain: chain, key: key, info: Certificate{
+		Subject: chain[0].Subject.String(), Expires: chain[0].NotAfter.UTC(),
+		SHA1: strings.ToUpper(hex.EncodeToString(one[:])), SHA256: strings.ToUpper(hex.EncodeToString(two[:])),
+	}}
 	material.Sum(c.hash[:0])
 	return c, nil
 }

@@ -360,8 +360,7 @@ func (c *Client) CloseIdle() { c.transport.CloseIdleConnections() }
 
 // asFault gives err an operation and a class.
 func asFault(op string, err error) *fault.Error {
-	var e *fault.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*fault.Error](err); ok {
 		if e.Op == "" || e.Op == op {
 			c := *e
 			c.Op = op

@@ -90,8 +90,10 @@ func (s *service) asked() int {
 
 func (s *service) client(t *testing.T, change func(*Config)) *Client {
 	t.Helper()
-	cfg := Config{API: ManagementActivity(), BaseURL: s.URL, Audience: "https://api",
-		Credential: Credential{LoginURL: s.URL, TenantID: tenant, ClientID: app, Secret: secret.New(appSecret)}}
+	cfg := Config{
+		API: ManagementActivity(), BaseURL: s.URL, Audience: "https://api",
+		Credential: Credential{LoginURL: s.URL, TenantID: tenant, ClientID: app, Secret: secret.New(appSecret)},
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -186,7 +188,7 @@ func TestShortTokensDoNotLoop(t *testing.T) {
 func TestUnauthorizedTwice(t *testing.T) {
 	s := newService(t, false)
 	s.api = func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(401)
+		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"error":{"code":"x","message":"denied: `+r.Header.Get("Authorization")+`"}}`)
 	}
 	c := s.client(t, nil)
@@ -480,7 +482,7 @@ func TestThrottlingPausesTheTenant(t *testing.T) {
 	s.api = func(w http.ResponseWriter, _ *http.Request) {
 		hits++
 		w.Header().Set("Retry-After", "60")
-		w.WriteHeader(403)
+		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, `{"error":{"code":"AF429","message":"Too many requests."}}`)
 	}
 	pacers := NewPacers(clock.Real{})

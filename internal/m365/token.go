@@ -77,8 +77,10 @@ func (t *Tokens) source(cred Credential, audience string, tr Transport, rt http.
 	if err != nil {
 		return nil, err
 	}
-	s := &tokenSource{clock: t.clock, cred: cred, scope: audience + "/.default", authority: newAuthority(base, rt),
-		log: t.log.With(slog.String("component", "m365"), slog.String("directory_id", cred.TenantID))}
+	s := &tokenSource{
+		clock: t.clock, cred: cred, scope: audience + "/.default", authority: newAuthority(base, rt),
+		log: t.log.With(slog.String("component", "m365"), slog.String("directory_id", cred.TenantID)),
+	}
 	key := tokenKey{login: strings.ToLower(base.Host), tenant: strings.ToLower(cred.TenantID), client: strings.ToLower(cred.ClientID), audience: audience, transport: tr}
 	switch {
 	case cred.TenantID == "" || cred.ClientID == "":

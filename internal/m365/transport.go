@@ -44,7 +44,7 @@ func newTransport(op string, t Transport) (*http.Transport, error) {
 		}
 		tlsConfig.RootCAs = pool
 	}
-	tlsConfig.InsecureSkipVerify = t.InsecureSkipVerify //nolint:gosec // an operator's explicit, logged setting
+	tlsConfig.InsecureSkipVerify = t.InsecureSkipVerify
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
@@ -71,7 +71,7 @@ func proxyFromEnvironment(r *http.Request) (*url.URL, error) {
 }
 
 func loadCAs(op, file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fault.Newf(fault.Config, op, "ca_file cannot be read: %v", err)
 	}
@@ -92,8 +92,7 @@ func transportError(op, host string, err error) *fault.Error {
 	for errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	var ours *fault.Error
-	if errors.As(err, &ours) {
+	if ours, ok := errors.AsType[*fault.Error](err); ok {
 		c := *ours
 		if c.Op == "" {
 			c.Op = op

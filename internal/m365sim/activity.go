@@ -74,19 +74,19 @@ func (s *Sim) serveAPI(req *http.Request, origin string) (a attempt) {
 		if f.shapesListing() {
 			o.shape = f.Kind
 		}
-		if f.final() && a.call.blob.feed != nil {
-			s.ledger.lose(a.call.blob)
+		if f.final() && a.blob.feed != nil {
+			s.ledger.lose(a.blob)
 		}
 	}
-	if _, lost := s.ledger.state(a.call.blob); a.reply == nil && lost {
-		a.reply = missing(a.call.target) // gone stays gone
+	if _, lost := s.ledger.state(a.blob); a.reply == nil && lost {
+		a.reply = missing(a.target) // gone stays gone
 	}
 	if a.reply == nil {
 		o.call = a.call
 		a.reply = s.operate(&o)
 		delivered := a.reply.status == http.StatusOK && (!struck || f.Kind == Slow || f.Kind == Stall)
-		if delivered && a.call.blob.feed != nil {
-			s.ledger.serve(a.call.blob)
+		if delivered && a.blob.feed != nil {
+			s.ledger.serve(a.blob)
 		}
 	}
 	return a
@@ -193,7 +193,8 @@ func (s *Sim) operate(o *operation) *reply {
 		return htmlReply(http.StatusNotFound, "<html><title>404 - File or directory not found.</title></html>")
 	case o.req.Method != h.method:
 		r := jsonReply(http.StatusMethodNotAllowed, map[string]string{
-			"Message": "The requested resource does not support http method '" + o.req.Method + "'."})
+			"Message": "The requested resource does not support http method '" + o.req.Method + "'.",
+		})
 		r.set("Allow", h.method)
 		return r
 	}

@@ -126,8 +126,10 @@ func TestHeaderSpelling(t *testing.T) {
 	if got := recorder.Header()["NextPageUri"]; len(got) != 1 { //nolint:staticcheck // the spelling is the point
 		t.Errorf("headers are %v", recorder.Header())
 	}
-	for key, want := range map[string]string{"Content-Type": "application/json; charset=utf-8", "Expires": "-1",
-		"Date": "Fri, 20 Nov 2026 12:40:00 GMT"} {
+	for key, want := range map[string]string{
+		"Content-Type": "application/json; charset=utf-8", "Expires": "-1",
+		"Date": "Fri, 20 Nov 2026 12:40:00 GMT",
+	} {
 		if got := recorder.Header().Get(key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
@@ -178,7 +180,7 @@ func TestAuthorisation(t *testing.T) {
 		if failure != nil {
 			t.Fatal(failure.message)
 		}
-		return answer["access_token"].(string) //nolint:errcheck // known
+		return answer["access_token"].(string)
 	}
 	office, now := "https://manage.office.com", time.Now()
 	general, dlp := "subscriptions/start?contentType=Audit.General", "subscriptions/start?contentType=DLP.All"

@@ -30,7 +30,7 @@ func (c singleAudience) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		accessClaims
 		Audience string `json:"aud"`
-	}{c.accessClaims, c.accessClaims.Audience[0]})
+	}{c.accessClaims, c.Audience[0]})
 }
 
 var errUnknownCertificate = errors.New("the certificate is not registered")
@@ -102,7 +102,7 @@ func readCertificates(source string) ([]*x509.Certificate, error) {
 	text := []byte(source)
 	if !isPEM(source) {
 		var err error
-		if text, err = os.ReadFile(source); err != nil { //nolint:gosec // the scenario names the file
+		if text, err = os.ReadFile(source); err != nil {
 			return nil, fault.Wrap(fault.Config, "read certificate", err)
 		}
 	}

@@ -100,7 +100,8 @@ func (s *Sim) serveAuthority(req *http.Request, origin string) (*reply, call) {
 	switch rest = strings.ToLower(rest); rest {
 	case "discovery/instance":
 		return jsonReply(http.StatusOK, map[string]any{
-			"tenant_discovery_endpoint": origin + "/common/v2.0/.well-known/openid-configuration", "metadata": []string{}}), c
+			"tenant_discovery_endpoint": origin + "/common/v2.0/.well-known/openid-configuration", "metadata": []string{},
+		}), c
 	case "discovery/v2.0/keys", "discovery/keys":
 		return jsonReply(http.StatusOK, s.authority.keys()), c
 	case "v2.0/.well-known/openid-configuration", ".well-known/openid-configuration", "oauth2/v2.0/token", "oauth2/token":
@@ -242,7 +243,7 @@ func (t *tenant) audienceOf(form url.Values, v2 bool) (string, *entraError) {
 	wanted := strings.TrimSuffix(form.Get("resource"), "/")
 	if v2 {
 		var resources []string
-		for _, scope := range strings.Fields(form.Get("scope")) {
+		for scope := range strings.FieldsSeq(form.Get("scope")) {
 			switch scope {
 			case "openid", "offline_access", "profile", "email":
 				continue

@@ -5,13 +5,14 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // x5t
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -36,8 +37,10 @@ func newCertificate(t *testing.T) (*rsa.PrivateKey, *x509.Certificate, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +74,7 @@ func TestAzidentity(t *testing.T) {
 			token, err := credential.GetToken(t.Context(), options)
 			return token.Token, err
 		}
-		credential, err := azidentity.NewClientSecretCredential(tenantID, app, secret.(string), //nolint:errcheck // test table
+		credential, err := azidentity.NewClientSecretCredential(tenantID, app, secret.(string),
 			&azidentity.ClientSecretCredentialOptions{ClientOptions: azure(c), DisableInstanceDiscovery: true})
 		if err != nil {
 			t.Fatal(err)
@@ -120,9 +123,7 @@ func TestTokenEndpoints(t *testing.T) {
 	base := url.Values{"grant_type": {"client_credentials"}, "client_id": {testApp}, "client_secret": {testSecret}}
 	with := func(pairs ...string) url.Values {
 		form := url.Values{}
-		for k, v := range base {
-			form[k] = v
-		}
+		maps.Copy(form, base)
 		for i := 0; i < len(pairs); i += 2 {
 			form.Set(pairs[i], pairs[i+1])
 		}
@@ -204,14 +205,16 @@ func TestClientAssertions(t *testing.T) {
 	s.Tenants[0].Apps[0].Certificate = path
 	c := connect(t, StartTest(t, s))
 	endpoint := c.server.URL() + "/" + testTenant + "/oauth2/v2.0/token"
-	short, long := sha1.Sum(certificate.Raw), sha256.Sum256(certificate.Raw) //nolint:gosec // x5t
+	short, long := sha1.Sum(certificate.Raw), sha256.Sum256(certificate.Raw)
 	x5t, x5t256 := base64.RawURLEncoding.EncodeToString(short[:]), base64.StdEncoding.EncodeToString(long[:])
 	foreign := sha256.Sum256(other.Raw)
 	type header map[string]any
 	claims := func(aud, sub string, notBefore, expires time.Duration) jwt.MapClaims {
 		now := time.Now()
-		return jwt.MapClaims{"aud": aud, "iss": testApp, "sub": sub, "jti": uuid.NewString(),
-			"nbf": now.Add(notBefore).Unix(), "exp": now.Add(expires).Unix()}
+		return jwt.MapClaims{
+			"aud": aud, "iss": testApp, "sub": sub, "jti": uuid.NewString(),
+			"nbf": now.Add(notBefore).Unix(), "exp": now.Add(expires).Unix(),
+		}
 	}
 	good := claims(endpoint, testApp, 0, 10*time.Minute)
 	tests := []struct {
@@ -225,8 +228,11 @@ func TestClientAssertions(t *testing.T) {
 		{"PS256 with x5t#S256 in standard base64", jwt.SigningMethodPS256, key, header{"x5t#S256": x5t256}, good, 0},
 		{"RS256 with x5t", jwt.SigningMethodRS256, key, header{"x5t": x5t}, good, 0},
 		{"chain", jwt.SigningMethodPS256, key, header{"x5c": []string{base64.StdEncoding.EncodeToString(certificate.Raw)}}, good, 0},
-		{"v1 endpoint, other case", jwt.SigningMethodRS256, key, header{"x5t": x5t},
-			claims(strings.ToUpper(c.server.URL()+"/"+testTenant+"/oauth2/token"), testApp, 0, time.Minute), 0},
+		{
+			"v1 endpoint, other case", jwt.SigningMethodRS256, key,
+			header{"x5t": x5t},
+			claims(strings.ToUpper(c.server.URL()+"/"+testTenant+"/oauth2/token"), testApp, 0, time.Minute), 0,
+		},
 		{"clock four minutes ahead", jwt.SigningMethodRS256, key, header{"x5t": x5t}, claims(endpoint, testApp, 4*time.Minute, 14*time.Minute), 0},
 		{"not yet valid", jwt.SigningMethodRS256, key, header{"x5t": x5t}, claims(endpoint, testApp, 7*time.Minute, 14*time.Minute), 700024},
 		{"expired", jwt.SigningMethodRS256, key, header{"x5t": x5t}, claims(endpoint, testApp, -time.Hour, -6*time.Minute), 700024},
@@ -239,15 +245,15 @@ func TestClientAssertions(t *testing.T) {
 	}
 	for _, test := range tests {
 		token := jwt.NewWithClaims(test.method, test.claims)
-		for k, v := range test.header {
-			token.Header[k] = v
-		}
+		maps.Copy(token.Header, test.header)
 		text, err := token.SignedString(test.key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		status, body, _ := c.post("/"+testTenant+"/oauth2/v2.0/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {testApp},
-			"scope": {scopeText}, "client_assertion": {text}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}})
+		status, body, _ := c.post("/"+testTenant+"/oauth2/v2.0/token", url.Values{
+			"grant_type": {"client_credentials"}, "client_id": {testApp},
+			"scope": {scopeText}, "client_assertion": {text}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+		})
 		var e tokenError
 		decode(t, body, &e)
 		if test.code == 0 && status != 200 || test.code != 0 && (len(e.Codes) != 1 || e.Codes[0] != test.code) {

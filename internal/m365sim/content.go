@@ -15,7 +15,7 @@ type ref struct {
 	index int
 }
 
-func (r ref) draw(purpose uint64) float64 { return unit(mix(r.seed(), purpose, uint64(r.index))) } //nolint:gosec // not negative
+func (r ref) draw(purpose uint64) float64 { return unit(mix(r.seed(), purpose, uint64(r.index))) }
 
 // plan appends what a blob holds: its own records, then the copies that the scenario asks for. own is the number of
 // its own records.
@@ -97,12 +97,14 @@ func (s *Sim) appendRecord(w *writer, dst []byte, r ref) (_ []byte, id identity)
 	var q quirks
 	q.noID = s.scenario.WithoutID > 0 && r.draw(forIDless) < s.scenario.WithoutID
 	if s.scenario.Odd > 0 && r.draw(forOdd) < s.scenario.Odd {
-		q.odd = 1 + int(mix(r.seed(), forOdd, uint64(r.index), 1)%oddities) //nolint:gosec // small
+		q.odd = 1 + int(mix(r.seed(), forOdd, uint64(r.index), 1)%oddities)
 	}
 	span := p.span()
 	from := p.firstEvent(r.n).Add(-span)
-	return p.generator.append(w, dst, place{blob: r.n, index: r.index, size: p.sizeOf(r.n),
-		from: from.Unix(), span: int64(span / time.Second)}, q)
+	return p.generator.append(w, dst, place{
+		blob: r.n, index: r.index, size: p.sizeOf(r.n),
+		from: from.Unix(), span: int64(span / time.Second),
+	}, q)
 }
 
 // body makes the JSON array of a blob.
@@ -181,7 +183,7 @@ var packers = sync.Pool{New: func() any {
 
 // pack compresses a body.
 func pack(body []byte) []byte {
-	w := packers.Get().(*gzip.Writer) //nolint:errcheck // the pool holds nothing else
+	w := packers.Get().(*gzip.Writer)
 	defer packers.Put(w)
 	var out bytes.Buffer
 	out.Grow(len(body)/6 + 512)

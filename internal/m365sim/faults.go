@@ -2,6 +2,7 @@ package m365sim
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -80,9 +81,7 @@ func (in *injector) counts() map[Kind]int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	out := make(map[Kind]int, len(in.fired))
-	for k, n := range in.fired {
-		out[k] = n
-	}
+	maps.Copy(out, in.fired)
 	return out
 }
 
@@ -133,9 +132,9 @@ func (r *rule) strikes(seed uint64, number int, target string, attempt int, c ca
 	case r.Probability == 0:
 		return true
 	case r.final() && c.blob.feed != nil:
-		return unit(mix(seed, uint64(number), forLoss, c.blob.seed())) < r.Probability //nolint:gosec // small
+		return unit(mix(seed, uint64(number), forLoss, c.blob.seed())) < r.Probability
 	default:
-		return unit(mix(mixText(seed, target), uint64(number), uint64(attempt))) < r.Probability //nolint:gosec // small
+		return unit(mix(mixText(seed, target), uint64(number), uint64(attempt))) < r.Probability
 	}
 }
 

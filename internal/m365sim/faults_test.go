@@ -139,8 +139,10 @@ func TestEmptyPageLosesNothing(t *testing.T) {
 
 func TestRetryAfterForms(t *testing.T) {
 	clock := newClock()
-	want := map[string]string{"": "", "none": "", "seconds": "5", "decimal": "2.128", "garbage": "soon", "17": "17",
-		"date": "Fri, 20 Nov 2026 12:30:10 GMT", "past_date": "Fri, 20 Nov 2026 11:30:00 GMT"}
+	want := map[string]string{
+		"": "", "none": "", "seconds": "5", "decimal": "2.128", "garbage": "soon", "17": "17",
+		"date": "Fri, 20 Nov 2026 12:30:10 GMT", "past_date": "Fri, 20 Nov 2026 11:30:00 GMT",
+	}
 	c := connect(t, StartTest(t, scenario(10, General), Options{Clock: clock}))
 	for form, value := range want {
 		if err := c.server.SetFaults([]Fault{{Kind: AF429, RetryAfter: form}}); err != nil {

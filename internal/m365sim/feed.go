@@ -162,7 +162,7 @@ func (t *tenant) parseContentID(id string) (k blobKey, c cut, wellFormed, exists
 	if f == nil || len(region) != 6 {
 		return k, c, true, false
 	}
-	k = blobKey{feed: f, part: int(region[4]) - '0', n: int(high*1_000_000 + low)} //nolint:gosec // at most 12 digits
+	k = blobKey{feed: f, part: int(region[4]) - '0', n: int(high*1_000_000 + low)}
 	c = cut(int(region[5]) - '0')
 	if k.part < 0 || k.part >= len(f.parts) || c < whole || c > secondHalf {
 		return k, c, true, false

@@ -45,7 +45,7 @@ func loadFiles(tenantID string, f Files) ([]fileRecord, error) {
 }
 
 func loadFile(records []fileRecord, tenantID, path string) (_ []fileRecord, err error) {
-	file, err := os.Open(path) //nolint:gosec // the scenario names the file
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -164,7 +164,7 @@ const (
 func (w *writer) lasting(what uint64, which ...int) uint64 {
 	seed := mix(w.vocab.seed, what)
 	for _, n := range which {
-		seed = mix(seed, uint64(n)) //nolint:gosec // any bits will do
+		seed = mix(seed, uint64(n))
 	}
 	return seed
 }

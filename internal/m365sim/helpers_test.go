@@ -78,8 +78,10 @@ func connect(t *testing.T, server *Server) *client {
 	t.Helper()
 	c := &client{t: t, server: server, http: server.Client()}
 	t.Cleanup(c.http.CloseIdleConnections)
-	status, body, _ := c.post("/"+testTenant+"/oauth2/v2.0/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {testApp},
-		"client_secret": {testSecret}, "scope": {"https://manage.office.com/.default openid offline_access profile"}})
+	status, body, _ := c.post("/"+testTenant+"/oauth2/v2.0/token", url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {testApp},
+		"client_secret": {testSecret}, "scope": {"https://manage.office.com/.default openid offline_access profile"},
+	})
 	if status != http.StatusOK {
 		t.Fatalf("token: %d %s", status, body)
 	}
@@ -293,8 +295,10 @@ func compare(t *testing.T, what string, got, want []string) {
 
 // azure returns the client options with which azidentity reaches the simulator.
 func azure(c *client) azcore.ClientOptions {
-	return azcore.ClientOptions{Transport: c.http, Retry: policy.RetryOptions{MaxRetries: -1},
-		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: c.server.URL()}}
+	return azcore.ClientOptions{
+		Transport: c.http, Retry: policy.RetryOptions{MaxRetries: -1},
+		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: c.server.URL()},
+	}
 }
 
 func gunzip(t *testing.T, body []byte) ([]byte, error) {

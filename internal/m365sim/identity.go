@@ -70,8 +70,10 @@ func newFileRecord(tenantID string, line []byte) fileRecord {
 	if org == "" {
 		org = tenantID
 	}
-	i := identity{org: strings.ToLower(org), id: get("Id"), recordType: get("RecordType"), operation: get("Operation"),
-		created: get("CreationTime"), raw: line}
+	i := identity{
+		org: strings.ToLower(org), id: get("Id"), recordType: get("RecordType"), operation: get("Operation"),
+		created: get("CreationTime"), raw: line,
+	}
 	r.id = i.String()
 	sum := sha256.Sum256(canonical(nil, fields))
 	r.content = hex.EncodeToString(sum[:4])

@@ -164,7 +164,7 @@ func (s *Sim) listContent(o *operation) *reply {
 		part, n, more = w.part, w.n, true
 	}
 	if s.scenario.ShufflePages {
-		r := rng(mix(mixText(s.scenario.Seed, w.start), forShuffle, uint64(len(items)))) //nolint:gosec // small
+		r := rng(mix(mixText(s.scenario.Seed, w.start), forShuffle, uint64(len(items))))
 		for i := len(items) - 1; i > 0; i-- {
 			j := r.below(i + 1)
 			items[i], items[j] = items[j], items[i]

@@ -136,7 +136,7 @@ func mailItemsAccessed(w *writer) {
 			w.lit(`,"InternetMessageId":"`)
 			w.messageID(message)
 			w.lit(`"`)
-			w.numMember("SizeInBytes", 2_000+int(message%300_000)) //nolint:gosec // small
+			w.numMember("SizeInBytes", 2_000+int(message%300_000))
 			w.lit("}")
 			count++
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -62,14 +63,15 @@ const minimumPacked = 512
 // write sends the reply, damaged by f when struck.
 func (s *Sim) write(w http.ResponseWriter, req *http.Request, r *reply, f Fault, struck bool) {
 	header := w.Header()
-	for key, values := range map[string]string{"Cache-Control": "no-cache", "Pragma": "no-cache", "Expires": "-1",
+	for key, values := range map[string]string{
+		"Cache-Control": "no-cache", "Pragma": "no-cache", "Expires": "-1",
 		"Server": "Microsoft-IIS/10.0", "X-AspNet-Version": "4.0.30319", "X-Powered-By": "ASP.NET",
-		"Date": s.now().UTC().Format(http.TimeFormat)} {
+		"Date": s.now().UTC().Format(http.TimeFormat),
+	} {
 		header.Set(key, values)
 	}
-	for key, values := range r.header {
-		header[key] = values // as it is: NextPageUri must not be written in canonical form
-	}
+	// as it is: NextPageUri must not be written in canonical form
+	maps.Copy(header, r.header)
 	body := r.body
 	if acceptsGzip(req) && (r.packed != nil || len(body) >= minimumPacked || struck && damagesBody(f.Kind)) {
 		if r.packed == nil {

@@ -1,6 +1,7 @@
 package m365sim
 
 import (
+	"maps"
 	"net/url"
 	"strconv"
 	"sync"
@@ -53,9 +54,7 @@ func (j *journal) snapshot(limit int) (total int, counts map[string]map[string]i
 	counts = make(map[string]map[string]int, len(j.counts))
 	for route, of := range j.counts {
 		counts[route] = make(map[string]int, len(of))
-		for status, n := range of {
-			counts[route][status] = n
-		}
+		maps.Copy(counts[route], of)
 	}
 	n := min(limit, len(j.ring))
 	latest = make([]Request, 0, n)

@@ -159,8 +159,10 @@ const (
 
 // Kinds lists every kind of fault.
 func Kinds() []Kind {
-	return []Kind{TooMany, AF429, ServerError, Unavailable, Reset, TruncatedGzip, TruncatedJSON, BadGzip, HTML200, Slow,
-		Stall, Unauthorized, NotFound, Expired, RepeatNext, ForeignNext, ForeignURI, EmptyPage, NextV1, NextEndtime, StaleNext}
+	return []Kind{
+		TooMany, AF429, ServerError, Unavailable, Reset, TruncatedGzip, TruncatedJSON, BadGzip, HTML200, Slow,
+		Stall, Unauthorized, NotFound, Expired, RepeatNext, ForeignNext, ForeignURI, EmptyPage, NextV1, NextEndtime, StaleNext,
+	}
 }
 
 // Duration is a time.Duration that is written as 90s, 24h or 7d.

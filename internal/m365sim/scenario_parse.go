@@ -20,7 +20,7 @@ import (
 
 // Load reads a scenario file. Paths inside it are relative to its folder.
 func Load(path string) (Scenario, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return Scenario{}, fault.Wrap(fault.Config, "read scenario", err)
 	}
@@ -167,9 +167,9 @@ func (d document) walk(n *yaml.Node, path string, t reflect.Type, problems *[]pr
 
 func keysOf(t reflect.Type) map[string]reflect.Type {
 	keys := make(map[string]reflect.Type, t.NumField())
-	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("yaml"); name != "" {
-			keys[name] = t.Field(i).Type
+	for field := range t.Fields() {
+		if name := field.Tag.Get("yaml"); name != "" {
+			keys[name] = field.Type
 		}
 	}
 	return keys
@@ -207,13 +207,17 @@ func checkScenario(s Scenario) []problem {
 	c.check(s.PageSize >= 0, "page_size", "must not be negative")
 	c.check(s.EqualCreated >= 0, "equal_created", "must not be negative")
 	c.choice(s.WideWindow, "wide_window", "refuse", "partial")
-	for path, v := range map[string]Duration{"expiry": s.Expiry, "restart_delay": s.RestartDelay, "latency": s.Latency,
-		"token_lifetime": s.TokenLifetime, "late.delay": s.Late.Delay, "duplicates.redelivered_after": s.Duplicates.RedeliveredAfter} {
+	for path, v := range map[string]Duration{
+		"expiry": s.Expiry, "restart_delay": s.RestartDelay, "latency": s.Latency,
+		"token_lifetime": s.TokenLifetime, "late.delay": s.Late.Delay, "duplicates.redelivered_after": s.Duplicates.RedeliveredAfter,
+	} {
 		c.positive(v, path)
 	}
-	for path, v := range map[string]float64{"late.share": s.Late.Share, "duplicates.within_blob": s.Duplicates.WithinBlob,
+	for path, v := range map[string]float64{
+		"late.share": s.Late.Share, "duplicates.within_blob": s.Duplicates.WithinBlob,
 		"duplicates.across_blobs": s.Duplicates.AcrossBlobs, "duplicates.across_feeds": s.Duplicates.AcrossFeeds,
-		"duplicates.redelivered": s.Duplicates.Redelivered, "without_id": s.WithoutID, "malformed": s.Malformed, "odd": s.Odd} {
+		"duplicates.redelivered": s.Duplicates.Redelivered, "without_id": s.WithoutID, "malformed": s.Malformed, "odd": s.Odd,
+	} {
 		c.share(v, path)
 	}
 	c.check(s.Throttle.RequestsPerMinute >= 0, "throttle.requests_per_minute", "must not be negative")

@@ -79,8 +79,10 @@ func New(scenario Scenario, options Options) (*Sim, error) {
 	if err := doc.report(checkScenario(scenario)); err != nil {
 		return nil, err
 	}
-	s := &Sim{scenario: scenario.withDefaults(), clock: options.Clock, log: options.Logger, webhooks: options.WebhookClient,
-		tenants: map[string]*tenant{}, subscriptions: map[subscriptionKey]*subscription{}}
+	s := &Sim{
+		scenario: scenario.withDefaults(), clock: options.Clock, log: options.Logger, webhooks: options.WebhookClient,
+		tenants: map[string]*tenant{}, subscriptions: map[subscriptionKey]*subscription{},
+	}
 	if s.clock == nil {
 		s.clock = clock.Real{}
 	}
@@ -129,8 +131,10 @@ func (s *Sim) addTenant(definition Tenant) error {
 		t.apps[strings.ToLower(app.ID)] = &application{App: app, certificates: certificates}
 	}
 	for _, contentType := range ContentTypes() {
-		t.feeds = append(t.feeds, &feed{tenant: t, contentType: contentType,
-			seed: mixText(mixText(s.scenario.Seed, t.ID), contentType)})
+		t.feeds = append(t.feeds, &feed{
+			tenant: t, contentType: contentType,
+			seed: mixText(mixText(s.scenario.Seed, t.ID), contentType),
+		})
 	}
 	for _, traffic := range t.Traffic {
 		s.addTraffic(t, traffic)
@@ -155,13 +159,13 @@ func (s *Sim) addTenant(definition Tenant) error {
 func (s *Sim) addTraffic(t *tenant, traffic Traffic) {
 	f := t.feed(traffic.ContentType)
 	generate := func(purpose uint64) *generator {
-		return &generator{seed: mix(f.seed, uint64(len(f.parts)), purpose), vocab: t.vocab, menu: menuOf(f.contentType)} //nolint:gosec // small
+		return &generator{seed: mix(f.seed, uint64(len(f.parts)), purpose), vocab: t.vocab, menu: menuOf(f.contentType)}
 	}
 	from := s.scenario.Start
 	if traffic.Events > 0 {
 		p := newSpreadPart(from, traffic.History.std(), traffic.Events, traffic.BlobSize, s.scenario.EqualCreated)
 		// The history hangs on the start: another start is another history.
-		p.generator, p.latency = generate(uint64(from.Unix())), traffic.Latency.std() //nolint:gosec // after 1970
+		p.generator, p.latency = generate(uint64(from.Unix())), traffic.Latency.std()
 		f.parts = append(f.parts, p)
 	} else {
 		from = from.Add(-traffic.History.std())
@@ -267,7 +271,7 @@ func (s *Sim) serve(w http.ResponseWriter, req *http.Request) {
 	} else {
 		a.reply, a.call = s.serveAuthority(req, origin)
 		if a.reply == nil {
-			a.call.route, a.reply = "other", htmlReply(http.StatusNotFound, "<html><title>404 - File or directory not found.</title></html>")
+			a.route, a.reply = "other", htmlReply(http.StatusNotFound, "<html><title>404 - File or directory not found.</title></html>")
 		} else if f, struck := s.faults.fire(a.call, s.age()); struck {
 			a.strike(f, s.replacement(f, a.call))
 		}
@@ -300,8 +304,10 @@ func (a *attempt) strike(f Fault, replacement *reply) {
 func (s *Sim) age() time.Duration { return s.now().Sub(s.started) }
 
 func (s *Sim) record(req *http.Request, a attempt) {
-	entry := Request{Time: s.now(), Method: req.Method, Path: req.URL.Path, Query: withoutSecrets(req.URL.Query()), Route: a.route,
-		Publisher: a.publisher, TokenID: a.tokenID, Status: a.reply.status}
+	entry := Request{
+		Time: s.now(), Method: req.Method, Path: req.URL.Path, Query: withoutSecrets(req.URL.Query()), Route: a.route,
+		Publisher: a.publisher, TokenID: a.tokenID, Status: a.reply.status,
+	}
 	if a.struck {
 		entry.Fault = a.fault.Kind
 	}

@@ -38,10 +38,14 @@ var (
 	topics = strings.Fields(`Budget Forecast Contract Offer Minutes Roadmap Invoice Payroll Design Audit Onboarding Travel
 		Inventory Research Survey Training Release Incident Pricing Merger`)
 	extensions = []string{"docx", "xlsx", "pptx", "pdf", "csv", "zip", "png", "txt", "msg", "one"}
-	folders    = []string{"Shared Documents", `Shared Documents\/General`, `Shared Documents\/Finance\/2026`, `Documents`,
-		`Documents\/Projects`, `Documents\/Archive\/Old`, "SiteAssets"}
-	mailFolders = []string{`\\Inbox`, `\\Sent Items`, `\\Deleted Items`, `\\Drafts`, `\\Archive`, `\\Inbox\\Projects`,
-		`\\Junk Email`, `\\Calendar`, `\\Éléments supprimés`}
+	folders    = []string{
+		"Shared Documents", `Shared Documents\/General`, `Shared Documents\/Finance\/2026`, `Documents`,
+		`Documents\/Projects`, `Documents\/Archive\/Old`, "SiteAssets",
+	}
+	mailFolders = []string{
+		`\\Inbox`, `\\Sent Items`, `\\Deleted Items`, `\\Drafts`, `\\Archive`, `\\Inbox\\Projects`,
+		`\\Junk Email`, `\\Calendar`, `\\Éléments supprimés`,
+	}
 	agents = []string{
 		`Mozilla\/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit\/537.36 (KHTML, like Gecko) Chrome\/139.0.0.0 Safari\/537.36 Edg\/139.0.0.0`,
 		`Mozilla\/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit\/537.36 (KHTML, like Gecko) Chrome\/138.0.0.0 Safari\/537.36`,
@@ -60,8 +64,10 @@ var (
 		{"c44b4083-3bb0-49c1-b47d-974e53cbdf3c", "Azure Portal"},
 		{"27922004-5251-4030-b22d-91ecd9a37ea4", "Outlook Mobile"},
 	}
-	servers = []string{`VI1PR04MB5056 (15.20.9052.012)\r\n`, `AM9PR08MB6211 (15.20.9031.007)\r\n`,
-		`DB9PR06MB7641 (15.20.9052.013)`, `AS8PR04MB8120 (15.20.9052.012)\u000d\u000a`}
+	servers = []string{
+		`VI1PR04MB5056 (15.20.9052.012)\r\n`, `AM9PR08MB6211 (15.20.9031.007)\r\n`,
+		`DB9PR06MB7641 (15.20.9052.013)`, `AS8PR04MB8120 (15.20.9052.012)\u000d\u000a`,
+	}
 	browsers  = []string{"Edge", "Chrome", "Safari", "Firefox", "Mobile Safari"}
 	systems   = []string{"Windows 11", "Windows 10", "MacOs", "Linux", "Ios 18.5", "Android 15"}
 	countries = []string{"DE", "US", "ES", "FR", "GB", "NL", "PL", "SE", "IN", "BR"}

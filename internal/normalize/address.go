@@ -64,7 +64,7 @@ func plainIP(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }
 
 func parsePort(s string) (int64, bool) {
 	port, err := strconv.ParseUint(s, 10, 16)
-	return int64(port), err == nil //nolint:gosec // at most 65535
+	return int64(port), err == nil
 }
 
 // isHostName accepts names of letters, digits, dots, hyphens and underscores whose last label is not a number: those

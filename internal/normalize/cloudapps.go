@@ -120,8 +120,10 @@ func (w *work) cloudDevice() {
 var mdaSeverities = [...]string{"low", "medium", "high", "informational"}
 
 // mdaTactics are the ATT&CK tactics of intent (spec/record-schema.md section 7.3).
-var mdaTactics = [...]string{"", "TA0043", "TA0001", "TA0003", "TA0004", "TA0005", "TA0006", "TA0007", "TA0008", "TA0002",
-	"TA0009", "TA0010", "TA0011", "TA0040"}
+var mdaTactics = [...]string{
+	"", "TA0043", "TA0001", "TA0003", "TA0004", "TA0005", "TA0006", "TA0007", "TA0008", "TA0002",
+	"TA0009", "TA0010", "TA0011", "TA0040",
+}
 
 var techniquePattern = regexp.MustCompile(`\bT\d{4}(?:\.\d{3})?\b`)
 

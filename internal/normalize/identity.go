@@ -52,17 +52,25 @@ const (
 // as in most JSON readers.
 var identityKeys = map[string][]identityKey{
 	Office365: {
-		{"OrganizationId", "organizationid", fieldOrganization}, {"Id", "id", fieldID}, {"RecordType", "recordtype", fieldType},
-		{"Operation", "operation", fieldOperation}, {"CreationTime", "creationtime", fieldTime},
+		{"OrganizationId", "organizationid", fieldOrganization},
+		{"Id", "id", fieldID},
+		{"RecordType", "recordtype", fieldType},
+		{"Operation", "operation", fieldOperation},
+		{"CreationTime", "creationtime", fieldTime},
 	},
 	MessageTrace: {
-		{"MessageTraceId", "messagetraceid", fieldID}, {"id", "id", fieldID},
-		{"RecipientAddress", "recipientaddress", fieldType}, {"Status", "status", fieldOperation},
-		{"Received", "received", fieldTime}, {"receivedDateTime", "receiveddatetime", fieldTime},
+		{"MessageTraceId", "messagetraceid", fieldID},
+		{"id", "id", fieldID},
+		{"RecipientAddress", "recipientaddress", fieldType},
+		{"Status", "status", fieldOperation},
+		{"Received", "received", fieldTime},
+		{"receivedDateTime", "receiveddatetime", fieldTime},
 	},
 	CloudApps: {
-		{"_id", "_id", fieldID}, {"timestamp", "timestamp", fieldTime},
-		{"resolutionStatusValue", "resolutionstatusvalue", fieldAlertMark}, {"severityValue", "severityvalue", fieldAlertMark},
+		{"_id", "_id", fieldID},
+		{"timestamp", "timestamp", fieldTime},
+		{"resolutionStatusValue", "resolutionstatusvalue", fieldAlertMark},
+		{"severityValue", "severityvalue", fieldAlertMark},
 	},
 	ServiceHealth: {{"id", "id", fieldID}, {"lastModifiedDateTime", "lastmodifieddatetime", fieldTime}},
 }

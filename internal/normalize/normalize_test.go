@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden records")
 // lines reads the lines of a file, packed or not.
 func lines(tb testing.TB, name string) [][]byte {
 	tb.Helper()
-	data, err := os.ReadFile(name) //nolint:gosec // test data
+	data, err := os.ReadFile(name)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -99,8 +99,10 @@ func goldenRecord(t *testing.T, n *Normalizer, out *bytes.Buffer, connectorType,
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := &Envelope{ID: id.ID, Index: IndexFor(connectorType, contentType), Connector: connector,
-		ContentType: contentType, ContentID: "blob-1", Created: 1768903900000, Received: 1768904000000}
+	env := &Envelope{
+		ID: id.ID, Index: IndexFor(connectorType, contentType), Connector: connector,
+		ContentType: contentType, ContentID: "blob-1", Created: 1768903900000, Received: 1768904000000,
+	}
 	row := NewRow()
 	n.Normalize(env, raw, members, row)
 	meta := Meta{ID: id.ID, Index: env.Index, WriteTime: 1768904100000, Seq: int64(i), Unit: "u1", Batch: 7}
@@ -139,7 +141,7 @@ func compareGolden(t *testing.T, name string, got []byte) {
 		}
 		return
 	}
-	want, err := os.ReadFile(name) //nolint:gosec // test data
+	want, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}

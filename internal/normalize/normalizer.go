@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -176,10 +177,8 @@ func (w *work) related(c ColumnID, value string) {
 	if value == "" || len(*list) >= maxListed {
 		return
 	}
-	for _, have := range *list {
-		if have == value {
-			return
-		}
+	if slices.Contains(*list, value) {
+		return
 	}
 	*list = append(*list, value)
 }

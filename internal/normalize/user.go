@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"slices"
 	"strings"
 
 	"sluice/internal/rawjson"
@@ -117,8 +118,10 @@ func idOfKey(key string) string {
 }
 
 // userTypes are the names of UserType (spec/record-schema.md section 5.2).
-var userTypes = [...]string{"regular", "reserved", "admin", "dc_admin", "system", "application", "service_principal",
-	"custom_policy", "system_policy", "partner_technician", "guest"}
+var userTypes = [...]string{
+	"regular", "reserved", "admin", "dc_admin", "system", "application", "service_principal",
+	"custom_policy", "system_policy", "partner_technician", "guest",
+}
 
 func (u user) empty() bool { return u == user{} }
 
@@ -197,10 +200,8 @@ func (w *work) target(u user) {
 	if u.empty() || len(w.targets) >= maxListed {
 		return
 	}
-	for _, have := range w.targets {
-		if have == u {
-			return
-		}
+	if slices.Contains(w.targets, u) {
+		return
 	}
 	w.targets = append(w.targets, u)
 	w.related(RelatedUser, u.shown())

@@ -57,7 +57,7 @@ func (c *compiler) compareText(t target, expr string, l *leaf) (string, error) {
 		return sql, nil
 	}
 	if t.timeText() && len(t.path) == 0 {
-		if iv, ok := c.interval(v); ok && !(iv.from.IsZero() && iv.to.IsZero()) {
+		if iv, ok := c.interval(v); ok && (!iv.from.IsZero() || !iv.to.IsZero()) {
 			return within("try_cast("+expr+" AS TIMESTAMPTZ)", iv), nil
 		}
 	}

@@ -3,6 +3,7 @@ package rawjson
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -161,10 +162,8 @@ func hasDuplicateKey(text []byte) bool {
 		}
 	case Array:
 		elements, _ := Elements(nil, text)
-		for _, e := range elements {
-			if hasDuplicateKey(e) {
-				return true
-			}
+		if slices.ContainsFunc(elements, hasDuplicateKey) {
+			return true
 		}
 	}
 	return false

@@ -151,7 +151,7 @@ const (
 // styleTables[s][c] is what style s does to byte c < 0x80. It is filled once, by the initialiser, and then only read.
 var styleTables = func() (tables [numStyles][utf8.RuneSelf]byte) {
 	for s := range tables {
-		style, t := Style(s), &tables[s] //nolint:gosec // s < numStyles
+		style, t := Style(s), &tables[s]
 		for c := range 0x20 {
 			t[c] = escapeU
 		}

@@ -92,8 +92,15 @@ func (st *Step) lockBatch(number int64) (row batchRow, ok bool, err error) {
 }
 
 var countColumns = columns{
-	{"batch", "bigint"}, {"unit", "bytea"}, {"bytes", "bigint"}, {"records", "bigint"}, {"duplicates", "bigint"},
-	{"filtered", "bigint"}, {"malformed", "bigint"}, {"newest", "bigint"}, {"complete", "bigint"},
+	{"batch", "bigint"},
+	{"unit", "bytea"},
+	{"bytes", "bigint"},
+	{"records", "bigint"},
+	{"duplicates", "bigint"},
+	{"filtered", "bigint"},
+	{"malformed", "bigint"},
+	{"newest", "bigint"},
+	{"complete", "bigint"},
 }
 
 // Count adds what the batch contributes to units, and to the totals of their feeds. It belongs into the step that
@@ -391,8 +398,13 @@ func (st *Step) Revoke(batch int64, units []record.UnitID) error {
 }
 
 var reopenColumns = columns{
-	{"id", "bytea"}, {"state", "bigint"}, {"bytes", "bigint"}, {"records", "bigint"}, {"duplicates", "bigint"},
-	{"filtered", "bigint"}, {"malformed", "bigint"},
+	{"id", "bytea"},
+	{"state", "bigint"},
+	{"bytes", "bigint"},
+	{"records", "bigint"},
+	{"duplicates", "bigint"},
+	{"filtered", "bigint"},
+	{"malformed", "bigint"},
 }
 
 // reopen puts units back into the queue and takes counts back.
@@ -417,7 +429,7 @@ func (st *Step) setPosition(pos Position) error {
 	if pos.Seq == 0 {
 		return nil
 	}
-	seq := int64(pos.Seq) //nolint:gosec // sequences of a journal fit: record.Seq shifts them by 16 bits
+	seq := int64(pos.Seq)
 	_, err := st.tx.exec(`INSERT INTO positions (subject, stream, seq) VALUES (?, ?, ?)
 		ON CONFLICT (subject) DO UPDATE SET stream = excluded.stream,
 		seq = CASE WHEN positions.stream = excluded.stream AND positions.seq > excluded.seq THEN positions.seq ELSE excluded.seq END`,

@@ -31,8 +31,10 @@ func TestUnitLandsWithItsBatches(t *testing.T) {
 			t.Fatalf("unit %+v", u)
 		}
 		got := total(t, s, "c1")
-		want := state.Total{ConnectorID: "c1", ContentType: feedType, Listed: 1, Landed: 1, Records: 3, Filtered: 4, Malformed: 2,
-			Bytes: 150, Newest: newest, LastLanded: got.LastLanded}
+		want := state.Total{
+			ConnectorID: "c1", ContentType: feedType, Listed: 1, Landed: 1, Records: 3, Filtered: 4, Malformed: 2,
+			Bytes: 150, Newest: newest, LastLanded: got.LastLanded,
+		}
 		if got != want || got.LastLanded.IsZero() {
 			t.Fatalf("total %+v, want %+v", got, want)
 		}

@@ -88,7 +88,7 @@ func BenchmarkBatch(b *testing.B) {
 					}
 					return st.Count(number, counts)
 				})
-				confirm(b, s, term, number, uint64(round)) //nolint:gosec // small
+				confirm(b, s, term, number, uint64(round))
 			}
 			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/1000/float64(b.N)/benchClaims, "cpu-us/record")
 		})

@@ -91,7 +91,7 @@ func sortClaims(claims []Claim) (rows []claimRow, order []int32) {
 			rows[distinct] = rows[i]
 			distinct++
 		}
-		order[rows[i].pos] = int32(distinct - 1) //nolint:gosec // a batch has far fewer records
+		order[rows[i].pos] = int32(distinct - 1)
 	}
 	return rows[:distinct], order
 }

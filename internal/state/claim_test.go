@@ -68,7 +68,7 @@ func TestClaimLarge(t *testing.T) {
 	t.Parallel()
 	contract(t, func(t *testing.T, s *state.Store) {
 		term := acquire(t, s)
-		rnd := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+		rnd := rand.New(rand.NewPCG(1, 2))
 		model := map[int]int{}
 		for round := range 12 {
 			span := []int{100_000, 3_000, 2_000_000}[round%3]

@@ -71,7 +71,7 @@ func crashStep(st *state.Step, i int) error {
 	if i == 0 {
 		return nil
 	}
-	return st.Confirm(b-1, state.Position{Stream: "s1", Seq: uint64(i)}) //nolint:gosec // small
+	return st.Confirm(b-1, state.Position{Stream: "s1", Seq: uint64(i)})
 }
 
 // crash runs the child until stop says so of a line, kills it, and returns how many steps it said it had committed.
@@ -146,7 +146,7 @@ func visible(t *testing.T, dsn string) int {
 		t.Errorf("total %+v after %d steps", got, n)
 	}
 	pos, err := s.LastConfirmed(t.Context(), subject)
-	if err != nil || n > 0 && pos.Seq != uint64(n-1) { //nolint:gosec // small
+	if err != nil || n > 0 && pos.Seq != uint64(n-1) {
 		t.Errorf("position %+v after %d steps, %v", pos, n, err)
 	}
 	return n

@@ -45,7 +45,7 @@ var engines = map[state.Dialect]func(testing.TB) string{
 		if err != nil {
 			tb.Fatalf("%s is not a URL", postgresURL)
 		}
-		schema := fmt.Sprintf("test_%d_%d", os.Getpid(), rand.Uint64()) //nolint:gosec // a name
+		schema := fmt.Sprintf("test_%d_%d", os.Getpid(), rand.Uint64())
 		admin(tb, base, "CREATE SCHEMA "+schema)
 		tb.Cleanup(func() { admin(tb, base, "DROP SCHEMA "+schema+" CASCADE") })
 		q := u.Query()
@@ -120,7 +120,7 @@ func step(tb testing.TB, s *state.Store, term state.Term, fn func(*state.Step) e
 
 // claimOf makes the claim of a numbered record with numbered content.
 func claimOf(id, content int) state.Claim {
-	c := state.Claim{Second: uint32(1_700_000_000 + id/100)} //nolint:gosec // small numbers
+	c := state.Claim{Second: uint32(1_700_000_000 + id/100)}
 	binary.BigEndian.PutUint64(c.Key[:], uint64(id)*0x9e3779b97f4a7c15)
 	binary.BigEndian.PutUint64(c.Content[:], uint64(content))
 	return c

@@ -109,7 +109,7 @@ func TestModel(t *testing.T) {
 			t.Parallel()
 			contract(t, func(t *testing.T, s *state.Store) {
 				r := &modelRun{
-					T: t, s: s, rnd: rand.New(rand.NewPCG(seed, 7)), term: acquire(t, s), //nolint:gosec // a test
+					T: t, s: s, rnd: rand.New(rand.NewPCG(seed, 7)), term: acquire(t, s),
 					m: &model{ids: map[int]modelID{}, batches: map[int64]*modelBatch{}, units: map[record.UnitID]*modelUnit{}},
 				}
 				for i := range 250 {

@@ -54,7 +54,7 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.target) //nolint:noctx // ends with its client
+		server, err := net.Dial("tcp", p.target)
 		if err != nil || p.refuse.Load() {
 			_ = client.Close()
 			if err == nil {

@@ -75,7 +75,7 @@ func createFile(path string) (string, error) {
 	if err != nil {
 		return "", fault.Wrap(fault.Config, op, err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's path
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", fault.Newf(fault.Config, op, "the folder %s does not exist", filepath.Dir(path)).WithHint("create it")

@@ -94,8 +94,14 @@ func (s *Store) FailUnits(ctx context.Context, t Term, failures []UnitFailure) e
 }
 
 var newUnitColumns = columns{
-	{"id", "bytea"}, {"feed", "bigint"}, {"unit_key", "text"}, {"content_id", "text"}, {"uri", "text"}, {"created", "bigint"},
-	{"expires", "bigint"}, {"listed_at", "bigint"},
+	{"id", "bytea"},
+	{"feed", "bigint"},
+	{"unit_key", "text"},
+	{"content_id", "text"},
+	{"uri", "text"},
+	{"created", "bigint"},
+	{"expires", "bigint"},
+	{"listed_at", "bigint"},
 }
 
 // AddUnits writes units of a connector (or import) into the ledger, state Listed. Units that the ledger has already

@@ -109,7 +109,7 @@ func (s *Store) CatalogDB() *sql.DB { return s.shared }
 
 // rows runs a query outside of a transaction and calls scan for every row.
 func (s *Store) rows(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
-	rows, err := s.read.QueryContext(ctx, s.rebind(query), args...) //nolint:sqlclosecheck // closed by eachRow
+	rows, err := s.read.QueryContext(ctx, s.rebind(query), args...)
 	return eachRow(rows, err, scan)
 }
 

@@ -254,11 +254,11 @@ func (t *tx) queryN(key stmtKey, table string, args []any, scan func(*sql.Rows) 
 	var rows *sql.Rows
 	var err error
 	if t.pg != nil {
-		rows, err = t.pg.QueryContext(t.ctx, t.text(key, table), args...) //nolint:sqlclosecheck // closed by eachRow
+		rows, err = t.pg.QueryContext(t.ctx, t.text(key, table), args...)
 	} else {
 		var stmt *sql.Stmt
 		if stmt, err = t.prepare(key, table); err == nil {
-			rows, err = stmt.QueryContext(t.ctx, args...) //nolint:sqlclosecheck // closed by eachRow
+			rows, err = stmt.QueryContext(t.ctx, args...)
 		}
 	}
 	t.err = eachRow(rows, err, scan)

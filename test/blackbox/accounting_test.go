@@ -139,8 +139,10 @@ func TestEveryRecordOnceAndUnaltered(t *testing.T) {
 	}
 	p.finish(sim)
 	struck := sim.Requests(0).Faults
-	for _, kind := range []m365sim.Kind{m365sim.TooMany, m365sim.AF429, m365sim.Unavailable, m365sim.Reset, m365sim.TruncatedGzip, m365sim.BadGzip,
-		m365sim.HTML200, m365sim.EmptyPage, m365sim.NextEndtime, m365sim.StaleNext, m365sim.Unauthorized} {
+	for _, kind := range []m365sim.Kind{
+		m365sim.TooMany, m365sim.AF429, m365sim.Unavailable, m365sim.Reset, m365sim.TruncatedGzip, m365sim.BadGzip,
+		m365sim.HTML200, m365sim.EmptyPage, m365sim.NextEndtime, m365sim.StaleNext, m365sim.Unauthorized,
+	} {
 		if struck[kind] == 0 {
 			t.Errorf("the fault %s never struck: %v", kind, struck)
 		}

@@ -28,7 +28,7 @@ func (s *server) served(sim *m365sim.Server, n int) {
 // TestKillLosesNothing ends the server as a power cut would, at moments that a seed decides.
 func TestKillLosesNothing(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(20261121, 9)) //nolint:gosec // a seed makes a failure repeatable
+	random := rand.New(rand.NewPCG(20261121, 9))
 	sim := m365sim.StartTest(t, slowly(messy(2, 4000)))
 	p := newPlace(t)
 	for round := range 5 {
@@ -51,7 +51,7 @@ func TestKillLosesNothing(t *testing.T) {
 // TestInterruptStopsInOrder ends the server with Ctrl-C in the middle of its work.
 func TestInterruptStopsInOrder(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(20261121, 10)) //nolint:gosec // a seed makes a failure repeatable
+	random := rand.New(rand.NewPCG(20261121, 10))
 	sim := m365sim.StartTest(t, slowly(messy(3, 3000)))
 	p := newPlace(t)
 	for round := range 3 {

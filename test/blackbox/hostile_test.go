@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -59,7 +60,7 @@ func TestTokenStaysWithItsHost(t *testing.T) {
 	for _, contentType := range []string{m365sim.Exchange, m365sim.General} {
 		eventually(t, settleLimit, func() (bool, string) {
 			got := p.status()[connector+" "+contentType]
-			return got.LastError != nil && strings.Contains(got.LastError.Message, scenario.ForeignHost), got.State
+			return got.LastError != nil && strings.Contains(got.LastError.Message, scenario.ForeignHost), fmt.Sprintf("%s is %q and says %+v", contentType, got.State, got.LastError)
 		})
 	}
 	p.run("status").wants(t, 0, scenario.ForeignHost, "hint: ")
@@ -152,7 +153,7 @@ func TestSecretsStayInside(t *testing.T) {
 		"environment": {"name": "environment", "api_access_key": "${env:SLUICE_BLACKBOX_SECRET}"},
 		"literal":     {"name": "literal", "api_access_key": literal, "application_id": second},
 		"wrong":       {"name": "wrong", "api_access_key": "${env:SLUICE_BLACKBOX_WRONG}"},
-		"refused":     {"name": "refused", "api_access_key": literal, "certificate_file": "/x", "interval": literal},
+		"refused":     {"name": "refused", "api_access_key": literal, "certificate_file": "/x"},
 	} {
 		run("apply", "-f", write(t, p.root, name+".yaml", p.document(sim, changes)))
 		run("test", name)
@@ -162,8 +163,13 @@ func TestSecretsStayInside(t *testing.T) {
 	run("collect", "environment", "--wait")
 	run("collect", "literal", "--wait")
 	for _, args := range [][]string{
-		{"status"}, {"status", "-o", "json"}, {"get", "connectors"}, {"get", "connectors", "-o", "yaml"}, {"get", "connectors", "-o", "json"},
-		{"search", "*", "--since", "all", "--limit", "0", "-o", "ndjson"}, {"search", "SENTINEL*", "--since", "all"},
+		{"status"},
+		{"status", "-o", "json"},
+		{"get", "connectors"},
+		{"get", "connectors", "-o", "yaml"},
+		{"get", "connectors", "-o", "json"},
+		{"search", "*", "--since", "all", "--limit", "0", "-o", "ndjson"},
+		{"search", "SENTINEL*", "--since", "all"},
 	} {
 		run(args...)
 	}
@@ -174,8 +180,10 @@ func TestSecretsStayInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/healthz", "/metrics", "/api/v1/openapi.json", "/api/v1/info", "/api/v1/status", "/api/v1/entries", "/api/v1/entries/connectors",
-		"/api/v1/document?kind=connectors&format=yaml", "/api/v1/document?kind=connectors&format=json", "/api/v1/imports"} {
+	for _, path := range []string{
+		"/healthz", "/metrics", "/api/v1/openapi.json", "/api/v1/info", "/api/v1/status", "/api/v1/entries", "/api/v1/entries/connectors",
+		"/api/v1/document?kind=connectors&format=yaml", "/api/v1/document?kind=connectors&format=json", "/api/v1/imports",
+	} {
 		said.Write(ask(t, s.url+path, strings.TrimSpace(string(token))))
 	}
 	for pid, environment := range s.children() {

@@ -238,10 +238,17 @@ func foundingQueries(t *testing.T, p *place, records map[[2]string]known) {
 		says  string
 	}{
 		{"msg_class: office365_audit_general AND Operation:AlertTriggered", []string{"--index", "Alerts"}, 0, ""},
-		{"msg_class: office365_audit_general AND Operation:AlertTriggered AND Operation:AlertEntityGenerated", []string{"--index", "Windows Events"},
-			count(isAlert), "contradictory conjunction on single-valued field Operation, run as OR"},
-		{"msg_class: office365_audit_general AND Operation:AlertTriggered AND Operation:AlertEntityGenerated", []string{"--strict"}, 0,
-			"contradictory conjunction"},
+		{
+			"msg_class: office365_audit_general AND Operation:AlertTriggered AND Operation:AlertEntityGenerated",
+			[]string{"--index", "Windows Events"},
+			count(isAlert), "contradictory conjunction on single-valued field Operation, run as OR",
+		},
+		{
+			"msg_class: office365_audit_general AND Operation:AlertTriggered AND Operation:AlertEntityGenerated",
+			[]string{"--strict"},
+			0,
+			"contradictory conjunction",
+		},
 		{"msg_origin.source: office365", nil, len(records), ""},
 		{"msg_class: office365_audit_general", nil, ofClass("office365_audit_general"), ""},
 		{"msg_class: microsoft_defender_for_cloud_apps_alerts", []string{"--index", "alerts"}, 0, ""},

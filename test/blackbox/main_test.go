@@ -48,7 +48,7 @@ func prepareBinary() (dir string, err error) {
 }
 
 // poll is how often eventually looks.
-const poll = 50 * time.Millisecond
+const poll = 150 * time.Millisecond
 
 // eventually calls look until it says done, and fails the test with its last word when that takes longer than limit.
 func eventually(t *testing.T, limit time.Duration, look func() (done bool, word string)) {

@@ -140,6 +140,9 @@ type server struct {
 	result error // of Wait; readable after exited
 }
 
+// requests are the lines of the log that tests themselves cause most of.
+var requests = regexp.MustCompile(`(?m)^.* msg=request .*\n`)
+
 var upLine = regexp.MustCompile(`(?m)^Sluice is up at (http://\S+) `)
 
 // startLimit is how long a server may take until it says that it is up; stopLimit until it has stopped.
@@ -166,7 +169,7 @@ func (p *place) launch(flags ...string) *server {
 		_ = s.cmd.Process.Kill()
 		<-s.exited
 		if p.t.Failed() {
-			p.t.Logf("server log:\n%s", last(s.log.String(), 6000))
+			p.t.Logf("server log:\n%s", last(requests.ReplaceAllString(s.log.String(), ""), 6000))
 		}
 	})
 	return s

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -81,9 +82,7 @@ func (p *place) document(sim *m365sim.Server, changes map[string]string) string 
 		"application_id": application, "api_access_key": credential, "authentication_endpoint": sim.URL(), "api_endpoint": sim.URL(),
 		"ca_file": ca, "requests_per_minute": "0", "start_time": time.Now().Add(-25 * time.Hour).UTC().Format(time.RFC3339),
 	}
-	for key, value := range changes {
-		options[key] = value
-	}
+	maps.Copy(options, changes)
 	var b strings.Builder
 	lead := "  - "
 	b.WriteString("connectors:\n")

@@ -47,8 +47,10 @@ type Fake struct {
 func New() *Fake {
 	f := &Fake{jobs: map[string]*api.Job{}}
 	add := func(kind api.Kind, name, spec, owner string) {
-		f.entries = append(f.entries, api.Entry{Kind: kind, Name: name, Type: "office365", TenantName: "Contoso", State: "active",
-			Owner: owner, Created: Now, Updated: Now, Spec: api.Object(spec)})
+		f.entries = append(f.entries, api.Entry{
+			Kind: kind, Name: name, Type: "office365", TenantName: "Contoso", State: "active",
+			Owner: owner, Created: Now, Updated: Now, Spec: api.Object(spec),
+		})
 	}
 	add(api.Connectors, "broken", `{"name":"broken","tenant_name":"Contoso","type":"office365","interval":"5m"}`, "")
 	add(api.Connectors, "contoso", `{"name":"contoso","tenant_name":"Contoso","type":"office365","requests_per_minute":1200,"api_access_key":"${env:M365_SECRET}","start_time":"2026-01-01T00:00:00Z"}`, "sluice.yaml")
@@ -69,10 +71,14 @@ func (f *Fake) Info(context.Context) (api.Info, error) {
 func (f *Fake) Status(context.Context) ([]api.Status, error) {
 	newest, last, next := Now.Add(-2*time.Minute), Now.Add(-30*time.Second), Now.Add(4*time.Minute)
 	return []api.Status{
-		{Name: "broken", TenantName: "Contoso", Type: "office365", ContentType: "Audit.General", State: "needs attention",
-			LastError: &api.Failure{Kind: "permission", Message: "AF10001: permission set lacks ActivityFeed.Read", Hint: "grant ActivityFeed.Read"}},
-		{Name: "contoso", TenantName: "Contoso", Type: "office365", ContentType: "Audit.Exchange", State: "ok", Listed: 12, Landed: 11,
-			Pending: 1, Records: 3400, Duplicates: 5, BacklogSeconds: 90, NewestEvent: &newest, LastSuccess: &last, NextRun: &next},
+		{
+			Name: "broken", TenantName: "Contoso", Type: "office365", ContentType: "Audit.General", State: "needs attention",
+			LastError: &api.Failure{Kind: "permission", Message: "AF10001: permission set lacks ActivityFeed.Read", Hint: "grant ActivityFeed.Read"},
+		},
+		{
+			Name: "contoso", TenantName: "Contoso", Type: "office365", ContentType: "Audit.Exchange", State: "ok", Listed: 12, Landed: 11,
+			Pending: 1, Records: 3400, Duplicates: 5, BacklogSeconds: 90, NewestEvent: &newest, LastSuccess: &last, NextRun: &next,
+		},
 	}, nil
 }
 

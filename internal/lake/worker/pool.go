@@ -70,7 +70,7 @@ type Pool struct {
 
 	mu       sync.Mutex
 	closed   bool
-	warming  int // children that are being started for the reserve
+	warming  int                 // children that are being started for the reserve
 	children map[*child]struct{} // every child that was not reaped
 }
 

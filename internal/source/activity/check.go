@@ -73,8 +73,7 @@ func (t *tester) step(name string, needs []string, run func() (string, error)) {
 // detail adds what a support case needs.
 func detail(err error) string {
 	var parts []string
-	var e *fault.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*fault.Error](err); ok {
 		parts = append(parts, "kind "+string(e.Kind))
 		if e.Status != 0 {
 			parts = append(parts, fmt.Sprintf("HTTP status %d", e.Status))

@@ -64,8 +64,7 @@ func gone(err error) error {
 		return err
 	}
 	c := *e
-	var page *m365.HTMLError
-	if errors.As(err, &page) {
+	if _, ok := errors.AsType[*m365.HTMLError](err); ok {
 		c.Kind = fault.Unavailable
 		return &c
 	}

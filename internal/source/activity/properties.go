@@ -65,34 +65,62 @@ func Properties() source.Properties {
 func options() []option.Option {
 	const worldwide = "https://login.microsoftonline.com"
 	return []option.Option{
-		{Name: "subscription_plan", Default: "enterprise", Choices: m365.PlanNames(),
-			Help: "The cloud of the Microsoft 365 tenant. It decides which hosts are used; every host can be overridden."},
-		{Name: "authentication_endpoint", Type: option.URL, Default: "", Example: worldwide,
-			Help: "The sign-in host. Empty: that of the plan, " + worldwide + " for enterprise and gcc, https://login.microsoftonline.us for gcc_high and dod."},
-		{Name: "directory_id", Type: option.GUID, Required: true, Fixed: true, Example: "11111111-2222-3333-4444-555555555555",
-			Help: "Directory (tenant) ID, from the Overview page of the app registration. It must be the GUID, not a domain name."},
-		{Name: "application_id", Type: option.GUID, Required: true, Example: "99999999-8888-7777-6666-555555555555",
+		{
+			Name: "subscription_plan", Default: "enterprise", Choices: m365.PlanNames(),
+			Help: "The cloud of the Microsoft 365 tenant. It decides which hosts are used; every host can be overridden.",
+		},
+		{
+			Name: "authentication_endpoint", Type: option.URL, Default: "", Example: worldwide,
+			Help: "The sign-in host. Empty: that of the plan, " + worldwide + " for enterprise and gcc, https://login.microsoftonline.us for gcc_high and dod.",
+		},
+		{
+			Name: "directory_id", Type: option.GUID, Required: true, Fixed: true, Example: "11111111-2222-3333-4444-555555555555",
+			Help: "Directory (tenant) ID, from the Overview page of the app registration. It must be the GUID, not a domain name.",
+		},
+		{
+			Name: "application_id", Type: option.GUID, Required: true, Example: "99999999-8888-7777-6666-555555555555",
 			Help: "Application (client) ID, from the Overview page of the app registration. The application needs the application permissions ActivityFeed.Read " +
-				"and, for DLP.All, ActivityFeed.ReadDlp of the Office 365 Management APIs, with admin consent."},
-		{Name: "api_access_key", Secret: true, Example: "${env:M365_SECRET}",
-			Help: "Value of a client secret of the application (not the secret's ID). Needed unless certificate_file is given."},
-		{Name: "certificate_file", Type: option.File, Example: "/etc/sluice/contoso.pem",
-			Help: "Certificate with private key to sign in with, instead of a client secret. PEM with an unencrypted key, or PFX; RSA with at least 2048 bits."},
-		{Name: "certificate_password", Secret: true,
-			Help: "Password of a PFX certificate_file. Empty for PEM."},
-		{Name: "publisher_id", Type: option.GUID,
-			Help: "Publisher identifier sent with every request. Empty: directory_id. With it the service counts your requests apart from those of all unnamed callers."},
-		{Name: "max_parallel_fetches", Type: option.Int, Default: defaultParallelFetches, Min: 1, Max: 256,
-			Help: "Blobs of a content type that are fetched at the same time."},
-		{Name: "requests_per_minute", Type: option.Int, Default: m365.DefaultPerMinute, Min: 0, Max: 100_000,
-			Help: "Requests a minute to begin with, for all connectors of the tenant together. From the default on it rises by itself to 2000 while the service does not throttle; 0 means no limit."},
-		{Name: "disable_ssl_verification", Type: option.Bool, Default: false, Advanced: true,
-			Help: "Accept any server certificate. Anybody on the path can then read the credential; prefer ca_file."},
-		{Name: "ca_file", Type: option.File, Advanced: true, Example: "/etc/ssl/proxy-ca.pem",
-			Help: "PEM file with certificate authorities to trust beside the system's, such as that of an inspecting proxy."},
-		{Name: "api_endpoint", Type: option.URL, Advanced: true, Example: "https://manage.office.com",
-			Help: "Overrides the plan's API host (private clouds, tests). The access token is sent to this host only."},
-		{Name: "api_audience", Advanced: true, Example: "https://manage.office.com",
-			Help: "Overrides the audience for which access tokens are requested. Empty: that of the plan."},
+				"and, for DLP.All, ActivityFeed.ReadDlp of the Office 365 Management APIs, with admin consent.",
+		},
+		{
+			Name: "api_access_key", Secret: true, Example: "${env:M365_SECRET}",
+			Help: "Value of a client secret of the application (not the secret's ID). Needed unless certificate_file is given.",
+		},
+		{
+			Name: "certificate_file", Type: option.File, Example: "/etc/sluice/contoso.pem",
+			Help: "Certificate with private key to sign in with, instead of a client secret. PEM with an unencrypted key, or PFX; RSA with at least 2048 bits.",
+		},
+		{
+			Name: "certificate_password", Secret: true,
+			Help: "Password of a PFX certificate_file. Empty for PEM.",
+		},
+		{
+			Name: "publisher_id", Type: option.GUID,
+			Help: "Publisher identifier sent with every request. Empty: directory_id. With it the service counts your requests apart from those of all unnamed callers.",
+		},
+		{
+			Name: "max_parallel_fetches", Type: option.Int, Default: defaultParallelFetches, Min: 1, Max: 256,
+			Help: "Blobs of a content type that are fetched at the same time.",
+		},
+		{
+			Name: "requests_per_minute", Type: option.Int, Default: m365.DefaultPerMinute, Min: 0, Max: 100_000,
+			Help: "Requests a minute to begin with, for all connectors of the tenant together. From the default on it rises by itself to 2000 while the service does not throttle; 0 means no limit.",
+		},
+		{
+			Name: "disable_ssl_verification", Type: option.Bool, Default: false, Advanced: true,
+			Help: "Accept any server certificate. Anybody on the path can then read the credential; prefer ca_file.",
+		},
+		{
+			Name: "ca_file", Type: option.File, Advanced: true, Example: "/etc/ssl/proxy-ca.pem",
+			Help: "PEM file with certificate authorities to trust beside the system's, such as that of an inspecting proxy.",
+		},
+		{
+			Name: "api_endpoint", Type: option.URL, Advanced: true, Example: "https://manage.office.com",
+			Help: "Overrides the plan's API host (private clouds, tests). The access token is sent to this host only.",
+		},
+		{
+			Name: "api_audience", Advanced: true, Example: "https://manage.office.com",
+			Help: "Overrides the audience for which access tokens are requested. Empty: that of the plan.",
+		},
 	}
 }

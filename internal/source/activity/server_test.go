@@ -55,8 +55,10 @@ type fakeService struct {
 }
 
 func newFakeService(t *testing.T) *fakeService {
-	f := &fakeService{t: t, roles: []string{"ActivityFeed.Read", "ActivityFeed.ReadDlp"}, subscriptions: map[string]string{}, perPage: 3,
-		created: time.Now().UTC().Add(-30 * time.Minute).Truncate(time.Millisecond), waiting: make(chan struct{})}
+	f := &fakeService{
+		t: t, roles: []string{"ActivityFeed.Read", "ActivityFeed.ReadDlp"}, subscriptions: map[string]string{}, perPage: 3,
+		created: time.Now().UTC().Add(-30 * time.Minute).Truncate(time.Millisecond), waiting: make(chan struct{}),
+	}
 	for _, ct := range contentTypes() {
 		f.subscriptions[ct.name] = "enabled"
 	}
@@ -83,8 +85,10 @@ func (f *fakeService) config() Config {
 	if err := os.WriteFile(file, ca, 0o600); err != nil {
 		f.t.Fatal(err)
 	}
-	return Config{AuthenticationEndpoint: f.URL, APIEndpoint: f.URL, APIAudience: "https://manage.example", CAFile: file,
-		DirectoryID: testTenant, ApplicationID: testApp, APIAccessKey: secret.New(testSecret)}
+	return Config{
+		AuthenticationEndpoint: f.URL, APIEndpoint: f.URL, APIAudience: "https://manage.example", CAFile: file,
+		DirectoryID: testTenant, ApplicationID: testApp, APIAccessKey: secret.New(testSecret),
+	}
 }
 
 func (f *fakeService) source(change func(*Config)) *Source {
@@ -346,7 +350,7 @@ func (f *fakeService) breaks(w http.ResponseWriter, r *http.Request, fault sourc
 		writeJSON(w, 500, `{"error":{"code":"AF50000","message":"An internal error occurred. Retry the request."}}`)
 	case sourcetest.GatewayPage:
 		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(502)
+		w.WriteHeader(http.StatusBadGateway)
 		_, _ = w.Write([]byte(page))
 	case sourcetest.PageInstead:
 		_, _ = w.Write([]byte(page))

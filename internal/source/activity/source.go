@@ -90,9 +90,11 @@ func New(cfg Config) (*Source, error) {
 	if len(mistakes) > 0 {
 		return nil, &fault.Error{Op: "configure office365", Kind: fault.Config, Err: errors.Join(mistakes...)}
 	}
-	s := &Source{clock: cfg.Clock, log: cfg.Logger, directory: cfg.DirectoryID, app: cfg.ApplicationID, parallel: cfg.MaxParallelFetches, types: types,
+	s := &Source{
+		clock: cfg.Clock, log: cfg.Logger, directory: cfg.DirectoryID, app: cfg.ApplicationID, parallel: cfg.MaxParallelFetches, types: types,
 		audience: first(cfg.APIAudience, plan.Audience),
-		feed:     "/api/v1.0/" + url.PathEscape(cfg.DirectoryID) + "/activity/feed", started: map[string]lastStart{}}
+		feed:     "/api/v1.0/" + url.PathEscape(cfg.DirectoryID) + "/activity/feed", started: map[string]lastStart{},
+	}
 	if s.clock == nil {
 		s.clock = clock.Real{}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 
 	"sluice/internal/fault"
 	"sluice/internal/rawjson"
@@ -186,7 +187,7 @@ func (s *splitter) element() (item record.Item, err error) {
 	if len(raw) == 0 {
 		return record.Item{Offset: offset, Malformed: reasonEmpty}, nil
 	}
-	return record.Item{Raw: raw[:len(raw):len(raw)], Offset: offset, Malformed: rawjson.Check(raw)}, nil
+	return record.Item{Raw: slices.Clip(raw), Offset: offset, Malformed: rawjson.Check(raw)}, nil
 }
 
 // more reads on. When the chunk is full a new one takes over, with the bytes from keep on, because items still use the

@@ -106,8 +106,10 @@ func (s *Source) start(ctx context.Context, ct contentType) error {
 }
 
 func (s *Source) callStart(ctx context.Context, op string, ct contentType) error {
-	resp, err := s.client.Do(ctx, m365.Request{Op: op, Method: http.MethodPost, Target: s.feed + "/subscriptions/start",
-		Query: url.Values{"contentType": {ct.name}}, MaxBody: maxSmallBody})
+	resp, err := s.client.Do(ctx, m365.Request{
+		Op: op, Method: http.MethodPost, Target: s.feed + "/subscriptions/start",
+		Query: url.Values{"contentType": {ct.name}}, MaxBody: maxSmallBody,
+	})
 	if err != nil {
 		return startError(ct, err)
 	}
@@ -142,8 +144,10 @@ func startError(ct contentType, err error) error {
 	case fault.Conflict:
 		return nil
 	case fault.Auth, fault.Permission:
-		return &fault.Error{Op: "prepare " + ct.name, Kind: fault.Permission, Err: err, Message: "the application lacks the permission " + ct.role,
-			Hint: "grant the application permission " + ct.role + " of the Office 365 Management APIs and give admin consent; other content types go on"}
+		return &fault.Error{
+			Op: "prepare " + ct.name, Kind: fault.Permission, Err: err, Message: "the application lacks the permission " + ct.role,
+			Hint: "grant the application permission " + ct.role + " of the Office 365 Management APIs and give admin consent; other content types go on",
+		}
 	}
 	return err
 }

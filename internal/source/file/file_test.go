@@ -116,10 +116,14 @@ func TestItems(t *testing.T) {
 		{"csv packed UTF-16", zip(string(wide(export, binary.LittleEndian, true))), CSV, exportItems},
 		{"csv of PowerShell", []byte("#TYPE Selected.System\r\n\"Id\";\"AUDITDATA\"\r\n\"1\";\"{\"\"a\"\":\"\";\"\"}\"\r\n"), CSV, "3 {\"a\":\";\"}\n"},
 		{"csv of one column", []byte("AuditData\n\"{\"\"a\"\":1}\"\n"), CSV, "2 {\"a\":1}\n"},
-		{"csv with an open quote", []byte("AuditData,N\n\"{\"\"a\"\":1},1\n{},2\n{},3\n{},4\n"), CSV,
-			"2 \"{\"\"a\"\":1},1 (the row does not have the columns of the header)\n3 {}\n4 {}\n5 {}\n"},
-		{"csv with two open quotes", []byte("AuditData,N\n\"{},1\n{},2\n\"{},3\n{},4\n"), CSV,
-			"2 \"{},1 (the row does not have the columns of the header)\n3 {}\n4 \"{},3 (the row does not have the columns of the header)\n5 {}\n"},
+		{
+			"csv with an open quote", []byte("AuditData,N\n\"{\"\"a\"\":1},1\n{},2\n{},3\n{},4\n"), CSV,
+			"2 \"{\"\"a\"\":1},1 (the row does not have the columns of the header)\n3 {}\n4 {}\n5 {}\n",
+		},
+		{
+			"csv with two open quotes", []byte("AuditData,N\n\"{},1\n{},2\n\"{},3\n{},4\n"), CSV,
+			"2 \"{},1 (the row does not have the columns of the header)\n3 {}\n4 \"{},3 (the row does not have the columns of the header)\n5 {}\n",
+		},
 		{"csv header only", []byte("AuditData,N\n"), CSV, ""},
 		{"empty", nil, Empty, ""},
 		{"blank", []byte(" \n\n"), Empty, ""},

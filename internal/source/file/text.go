@@ -13,7 +13,7 @@ import (
 func decodeText(src *bufio.Reader) (*bufio.Reader, error) {
 	head, err := src.Peek(3)
 	if err != nil && len(head) == 0 {
-		if err == io.EOF { //nolint:errorlint // bufio returns it bare
+		if err == io.EOF {
 			err = nil
 		}
 		return src, err

@@ -134,9 +134,10 @@ func (s *nesting) end(window []byte) (n int, done bool) {
 		case s.escaped:
 			s.escaped = false
 		case s.inText:
-			if c == '\\' {
+			switch c {
+			case '\\':
 				s.escaped = true
-			} else if c == '"' {
+			case '"':
 				s.inText = false
 				if s.depth == 0 {
 					return i + 1, true
