@@ -67,7 +67,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = &rollingBody{body: r.Body, control: rw.control}
 		}
-		defer func() {
+		defer func() { //nolint:contextcheck // r carries the context
 			if p := recover(); p != nil {
 				s.recovered(rw, r, p)
 			}

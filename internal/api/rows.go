@@ -29,8 +29,9 @@ func newRowFormat(f Format) rowFormat {
 		return &csvRows{}
 	case Raw:
 		return rawRows{}
+	default: // NDJSON
+		return lineRows{}
 	}
-	return lineRows{}
 }
 
 // oneLine returns row without line breaks; most rows have none and are returned as they are.

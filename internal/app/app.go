@@ -192,20 +192,12 @@ func (a *application) openService(ctx context.Context) error {
 		State: s.state, Clock: a.Clock, Logger: a.log, Metrics: collect.NewMetrics(a.registry),
 	}
 	s.publisher = collect.NewPublisher(collect.PublisherConfig{
-		State: s.state, Journal: s.journal, Clock: a.Clock, Logger: a.log, Metrics: deps.Metrics, Holder: holder(),
+		State: s.state, Journal: s.journal, Clock: a.Clock, Logger: a.log, Metrics: deps.Metrics, Holder: a.dir.holder(),
 		Guard: spaceGuard(a.dir.path, diskFloor, diskSpace),
 	})
 	deps.Publisher = s.publisher
 	s.manager = collect.NewManager(deps, s.searchable)
 	return nil
-}
-
-func holder() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host"
-	}
-	return fmt.Sprintf("%s, process %d", host, os.Getpid())
 }
 
 func (a *application) applyConfig(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+	"github.com/google/uuid"
 
 	"sluice/internal/fault"
 )
@@ -26,6 +27,7 @@ const (
 // dataDir is a locked data folder.
 type dataDir struct {
 	path string
+	node string // identity of the folder: who runs on it is, for leases, always the same
 	lock *flock.Flock
 }
 
@@ -45,7 +47,7 @@ func openDataDir(path string) (*dataDir, error) {
 		return nil, fault.New(fault.Config, op, path).WithCause(err).WithHint("give this user the right to write there")
 	}
 	if !locked {
-		return nil, fault.Newf(fault.Conflict, op, "%s is in use by another Sluice%s", path, d.holder()).
+		return nil, fault.Newf(fault.Conflict, op, "%s is in use by another Sluice%s", path, d.owner()).
 			WithHint("stop that one first, or choose another folder with --data")
 	}
 	if err := errors.Join(os.WriteFile(d.lock.Path(), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600), d.checkFormat()); err != nil {
@@ -55,8 +57,8 @@ func openDataDir(path string) (*dataDir, error) {
 	return d, nil
 }
 
-// holder names the process that has the lock, if it can be read.
-func (d *dataDir) holder() string {
+// owner names the process that has the lock, if it can be read.
+func (d *dataDir) owner() string {
 	text, err := os.ReadFile(d.lock.Path())
 	if pid := strings.TrimSpace(string(text)); err == nil && pid != "" {
 		return " (process " + pid + ")"
@@ -67,12 +69,14 @@ func (d *dataDir) holder() string {
 func (d *dataDir) checkFormat() error {
 	const op = "open data folder"
 	type content struct {
-		Format int `json:"format"`
+		Format int    `json:"format"`
+		Node   string `json:"node"`
 	}
 	path := filepath.Join(d.path, formatFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		text, err = json.Marshal(content{dataFormat})
+		d.node = uuid.NewString()
+		text, err = json.Marshal(content{Format: dataFormat, Node: d.node})
 		if err != nil {
 			return err
 		}
@@ -92,7 +96,18 @@ func (d *dataDir) checkFormat() error {
 		return fault.Newf(fault.Config, op, "%s was written by a newer version of Sluice (format %d, this one knows %d)", d.path, c.Format, dataFormat).
 			WithHint("install that version, or choose another folder with --data")
 	}
+	d.node = c.Node
 	return nil
+}
+
+// holder is the name under which this process holds leases. The lock on the folder makes sure that an earlier holder of
+// the same name is gone.
+func (d *dataDir) holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return host + " " + d.path + " (" + d.node + ")"
 }
 
 // sub returns a folder inside the data folder and creates it.

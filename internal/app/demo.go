@@ -22,8 +22,7 @@ const (
 	demoOwner     = "the demo"
 )
 
-// It is a company of a few hundred people with a day of history.
-// DemoScenario is what the demo simulates.
+// DemoScenario is what the demo simulates: a company of a few hundred people with a day of history.
 func DemoScenario() m365sim.Scenario {
 	traffic := func(contentType string, perMinute float64, blob int) m365sim.Traffic {
 		return m365sim.Traffic{

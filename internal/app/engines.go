@@ -36,8 +36,8 @@ func (a *application) openEngines(ctx context.Context) error {
 	if err := a.openJournal(ctx); err != nil {
 		return err
 	}
-	s.writer = lake.NewWriter(s.lake, a.feed, lake.WriterOptions{OnCommit: a.trimmer(), MaxBytes: writerMemory})
-	return a.openSearch()
+	s.writer = lake.NewWriter(s.lake, a.feed, lake.WriterOptions{OnCommit: a.trimmer(context.WithoutCancel(ctx)), MaxBytes: writerMemory})
+	return a.openSearch() //nolint:contextcheck // query children outlive the call
 }
 
 func (a *application) openLake(ctx context.Context) error {
@@ -166,7 +166,7 @@ const trimEvery = 10 * time.Second
 
 // trimmer returns what the lake writer calls after a commit: it removes from the journal what lake and ledger have
 // behind them.
-func (a *application) trimmer() func(lake.Position) {
+func (a *application) trimmer(life context.Context) func(lake.Position) {
 	var last time.Time
 	return func(p lake.Position) {
 		now := time.Now()
@@ -178,7 +178,7 @@ func (a *application) trimmer() func(lake.Position) {
 		if upTo == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), trimEvery)
+		ctx, cancel := context.WithTimeout(life, trimEvery)
 		defer cancel()
 		if err := a.svc.journal.Trim(ctx, upTo); err != nil {
 			a.log.Warn("trim journal", "error", err.Error())

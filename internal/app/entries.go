@@ -340,7 +340,7 @@ func (s *service) startConnector(ctx context.Context, stored state.Connector) er
 		s.manager.Stop(stored.ID)
 		return nil
 	}
-	s.manager.Start(cfg.RunnerConfig)
+	s.manager.Start(cfg.RunnerConfig) //nolint:contextcheck // the runner outlives the request
 	return nil
 }
 

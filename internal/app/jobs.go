@@ -18,7 +18,7 @@ func (s *service) Collect(ctx context.Context, r api.CollectRequest) (api.Job, e
 	if err != nil {
 		return api.Job{}, err
 	}
-	j, err := s.manager.Collect(c.ID, r.Since, r.Until)
+	j, err := s.manager.Collect(c.ID, r.Since, r.Until) //nolint:contextcheck // the job outlives the request
 	if err != nil {
 		return api.Job{}, err
 	}

@@ -17,7 +17,7 @@ const (
 // days that are older than the retention. Failures are logged and tried again at the next turn.
 func (a *application) maintain(ctx context.Context) error {
 	var compacted, dropped time.Time
-	for {
+	for ; ctx.Err() == nil; _ = a.Clock.Sleep(ctx, sweepEvery) {
 		now := a.Clock.Now()
 		if _, _, err := a.svc.lake.Sweep(ctx); err != nil && ctx.Err() == nil {
 			a.log.Warn("remove unused files of the lake", "error", err.Error())
@@ -37,10 +37,8 @@ func (a *application) maintain(ctx context.Context) error {
 			dropped = now
 			a.dropOldDays(ctx, now)
 		}
-		if a.Clock.Sleep(ctx, sweepEvery) != nil {
-			return nil
-		}
 	}
+	return nil
 }
 
 // dropOldDays applies the retention. A clock that is far ahead of the newest commit is not believed.

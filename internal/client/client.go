@@ -154,7 +154,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, into any) er
 		}
 		r.body, r.contentType = bytes.NewReader(text), "application/json"
 	}
-	resp, err := c.send(ctx, r)
+	resp, err := c.send(ctx, r) //nolint:bodyclose // decode closes it
 	if err != nil {
 		return err
 	}

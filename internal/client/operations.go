@@ -65,7 +65,7 @@ func (c *Client) Document(ctx context.Context, kind api.Kind, name, format strin
 func (c *Client) Apply(ctx context.Context, r api.ApplyRequest) (api.ApplyResult, error) {
 	query := url.Values{"name": {r.Name}, "dry_run": {strconv.FormatBool(r.DryRun)}, "prune": {strconv.FormatBool(r.Prune)}}
 	var out api.ApplyResult
-	resp, err := c.send(ctx, request{
+	resp, err := c.send(ctx, request{ //nolint:bodyclose // decode closes it
 		method: http.MethodPost, path: "/apply", query: query,
 		body: bytes.NewReader(r.Document), contentType: "application/yaml",
 	})
@@ -214,7 +214,7 @@ func (c *Client) ImportFile(ctx context.Context, id, name string, body io.Reader
 	if size == 0 {
 		body = http.NoBody
 	}
-	resp, err := c.send(ctx, request{
+	resp, err := c.send(ctx, request{ //nolint:bodyclose // decode closes it
 		method: http.MethodPut, path: "/imports/" + url.PathEscape(id) + "/files",
 		query: url.Values{"name": {name}}, body: io.NopCloser(body), contentType: "application/octet-stream", size: size,
 	})

@@ -74,7 +74,7 @@ func (f *feed) schedule(ctx context.Context) {
 		wait := f.r.cfg.Interval + jitter(f.r.cfg.Interval/20)
 		if err != nil {
 			failures++
-			f.failed("listing failed", err)
+			f.failed("list", err)
 			if wait = f.slow(err, Backoff(err, failures)); wait > f.r.cfg.Interval && !waitsLong(err) {
 				wait = f.r.cfg.Interval
 			}
@@ -125,7 +125,7 @@ func (f *feed) failed(what string, err error) {
 	f.mu.Unlock()
 	f.r.deps.Metrics.failure(f.r.cfg.Connector.Name, f.contentType, fault.KindOf(err))
 	if !same {
-		f.log.Warn(what, "kind", string(fault.KindOf(err)), "error", err.Error(), "hint", fault.HintOf(err))
+		f.log.Warn("collecting failed", "step", what, "kind", string(fault.KindOf(err)), "error", err.Error(), "hint", fault.HintOf(err))
 	}
 }
 
@@ -274,7 +274,7 @@ func (f *feed) dispatch(ctx context.Context, work chan<- state.LedgerUnit) {
 		}
 		wait := time.Minute
 		if err != nil {
-			f.failed("reading the ledger failed", err)
+			f.failed("read the ledger", err)
 			wait = Backoff(err, 1)
 		} else if sent > 0 {
 			continue

@@ -135,7 +135,7 @@ func (w *fetcher) fail(ctx context.Context, u state.LedgerUnit, err error) {
 	default:
 		failure.NextTry = w.f.r.deps.Clock.Now().Add(w.f.slow(err, Backoff(err, u.Attempt+1)))
 	}
-	w.f.failed("fetching content failed", err)
+	w.f.failed("fetch", err)
 	if failure.State == state.Lost {
 		w.f.log.Error("content is lost", "content_id", u.ContentID, "created", u.Created, "reason", failure.Text)
 		w.f.r.deps.Metrics.lost(w.f.r.cfg.Connector.Name, w.f.contentType)

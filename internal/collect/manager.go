@@ -45,7 +45,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.mu.Lock()
 	m.base = ctx
 	for _, cfg := range m.waiting {
-		m.start(cfg)
+		m.start(cfg) //nolint:contextcheck // runners live under the context of Run, which is m.base
 	}
 	clear(m.waiting)
 	m.mu.Unlock()

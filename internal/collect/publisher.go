@@ -143,10 +143,11 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 	renewCtx, stopRenewing := context.WithCancel(context.WithoutCancel(ctx))
 	renewed := make(chan error, 1)
-	go func() { renewed <- p.renew(renewCtx) }()
+	var renewing sync.WaitGroup
+	renewing.Go(func() { renewed <- p.renew(renewCtx) })
 	defer func() {
 		stopRenewing()
-		<-renewed
+		renewing.Wait()
 		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_ = p.cfg.State.ReleaseTerm(release, p.term)
@@ -165,7 +166,6 @@ func (p *Publisher) loop(ctx, work context.Context, renewed chan error) error {
 		case <-ctx.Done():
 			return p.drain(work)
 		case err := <-renewed:
-			renewed <- nil // for the deferred receive
 			return fault.Wrap("", "hold the right to collect", err)
 		case f := <-p.queue:
 			if err := p.work(work, p.gather(ctx, f)); err != nil {
@@ -201,15 +201,12 @@ func (p *Publisher) refuseQueued() {
 }
 
 func (p *Publisher) renew(ctx context.Context) error {
-	for {
-		if p.cfg.Clock.Sleep(ctx, termFor/3) != nil {
-			return nil
-		}
-		err := p.cfg.State.RenewTerm(ctx, p.term, termFor)
-		if fault.Is(err, fault.Conflict) {
+	for p.cfg.Clock.Sleep(ctx, termFor/3) == nil {
+		if err := p.cfg.State.RenewTerm(ctx, p.term, termFor); fault.Is(err, fault.Conflict) {
 			return err
 		}
 	}
+	return nil
 }
 
 // reserve takes n bytes of the memory budget, waiting for them.
@@ -279,7 +276,7 @@ func (p *Publisher) work(ctx context.Context, group []*fragment) error {
 // stopFor says whether the publisher can go on after err: not when its right to write is gone.
 func stopFor(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the end of ctx is the cause; what was not finished is settled at the next start
 	}
 	return err
 }

@@ -204,6 +204,7 @@ func HTTPStatus(k Kind) int {
 		return 503
 	case Canceled:
 		return 499
+	default: // Internal, and a kind that is none
+		return 500
 	}
-	return 500
 }

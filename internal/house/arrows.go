@@ -54,6 +54,10 @@ func Arrows() []Arrow {
 			Why:    "app sees everything, so nobody but the program may see app",
 		},
 		{
+			To:  []string{"internal/api/apitest", "internal/lake/engine/enginetest", "internal/source/sourcetest"},
+			Why: "helpers of tests link package testing and fixtures, which no program may contain",
+		},
+		{
 			From: []string{"internal/..."},
 			To:   []string{"cmd/...", "test/..."},
 			Why:  "programs and black-box tests are users of the packages",

@@ -53,7 +53,6 @@ type Rebuilder struct {
 	places                      map[string]int // folded column name -> position in the row
 	raw, shape, style, overflow int
 	shapes                      map[string][]place
-	buf                         []byte
 }
 
 // place is a parsed shape whose columns were looked up.

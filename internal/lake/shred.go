@@ -165,8 +165,9 @@ func (s *shredder) cell(slot int, m *rawjson.Member) (c cell, code byte, ok bool
 			c.num = 1
 		}
 		return c, asBool, m.Kind == rawjson.Bool
+	default: // Time: no column of the vendor has it
+		return c, 0, false
 	}
-	return c, 0, false
 }
 
 // canonicalInt parses an integer that is written the way strconv writes it.
@@ -232,6 +233,7 @@ func kindAtFirstSight(folded string, m *rawjson.Member) Kind {
 		if _, ok := canonicalInt(m.Value); ok {
 			return Long
 		}
+	default: // lists and objects, and null, which tells nothing
 	}
 	return JSON
 }

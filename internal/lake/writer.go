@@ -404,6 +404,7 @@ func (w *Writer) failed(what string, err error) {
 		h.LastError = err
 	})
 	if !known {
+		//nolint:sloglint // what is a constant of the caller
 		w.lake.cfg.Logger.Error(what, "kind", fault.KindOf(err), "error", err)
 	}
 }

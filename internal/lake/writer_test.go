@@ -127,7 +127,7 @@ func TestCrashAndRedelivery(t *testing.T) {
 				if err := w.Flush(t.Context(), 5); err == nil {
 					t.Error("flush succeeded although the writer crashed")
 				}
-				<-done
+				t.Log("the writer ended:", <-done)
 				l := s.open()
 				// The journal delivers everything again, some of it twice.
 				again := append([]Entry{entries[0]}, entries...)
@@ -304,7 +304,7 @@ func TestPositionsPerTable(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
 	_ = w.Flush(t.Context(), 4)
-	<-done
+	t.Log("the writer ended:", <-done)
 	l := s.open()
 	positions, err := l.Positions(t.Context())
 	if err != nil {

@@ -26,7 +26,7 @@ func signInRules() []signInRule {
 		ids       = "compare directory_id and application_id with the app registration, and authentication_endpoint with the tenant's cloud"
 		bug       = "report this as a bug of Sluice"
 		transient = "nothing to do: Sluice tries again by itself"
-		newSecret = "create a new client secret and store its value in api_access_key"
+		newSecret = "create a new client secret and store its value in api_access_key" //nolint:gosec // a hint, no secret
 	)
 	return []signInRule{
 		{[]int{7000215}, fault.Auth, "the client secret is wrong", "check that api_access_key holds the secret's value, not its ID"},

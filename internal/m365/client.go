@@ -235,7 +235,7 @@ func (c *Client) send(ctx context.Context, r Request, u *url.URL, token Token) (
 		return nil, fault.New(fault.Internal, r.Op, "the request cannot be built"), Rule{}
 	}
 	sent := c.clock.Now()
-	resp, err := c.http.Do(req)
+	resp, err := c.http.Do(req) //nolint:bodyclose // b takes the body over, and whoever gets b closes it
 	if err != nil {
 		failed := c.sendError(ctx, r.Op, u, err)
 		_ = b.Close()

@@ -245,7 +245,7 @@ func TestAuthorityRefusesOtherHosts(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	t.Cleanup(other.Close)
 	base, _ := url.Parse("https://login.example")
-	a := newAuthority(base, http.DefaultTransport)
+	a := newAuthority(base, other.Client().Transport)
 	for target, want := range map[string]bool{
 		other.URL: false, "https://login.microsoftonline.com/x": false, "http://login.example/x": false, "https://eastus.login.example/x": false,
 	} {

@@ -65,8 +65,9 @@ func (c cut) slice(refs []ref) []ref {
 		return refs[:len(refs)/2]
 	case secondHalf:
 		return refs[len(refs)/2:]
+	default: // whole
+		return refs
 	}
-	return refs
 }
 
 // notRecords are array elements that are valid JSON but no records.

@@ -143,8 +143,9 @@ func (f Fault) shapesListing() bool {
 	switch f.Kind {
 	case RepeatNext, ForeignNext, ForeignURI, EmptyPage, NextV1, NextEndtime, StaleNext:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // gatewayPage is the HTML of a gateway that cannot reach the service.

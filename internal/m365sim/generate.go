@@ -290,11 +290,9 @@ func (w *writer) recordType(n int) {
 	w.numMember("RecordType", n)
 }
 
-// clientIP writes ClientIP in one of the forms seen in the field; template says how often a port is added.
-func (w *writer) clientIP(key string) {
-	w.lit(`,"`)
-	w.lit(key)
-	w.lit(`":"`)
+// clientIP writes ClientIP in one of the forms seen in the field.
+func (w *writer) clientIP() {
+	w.lit(`,"ClientIP":"`)
 	six := isIPv6(w.ip)
 	switch n := w.rng.below(40); {
 	case n < 3 && !six, n < 2 && six:

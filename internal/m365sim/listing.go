@@ -162,6 +162,7 @@ func (s *Sim) listContent(o *operation) *reply {
 		items, part, n, more = nil, w.part, w.n, true
 	case RepeatNext: // the same page again, for ever
 		part, n, more = w.part, w.n, true
+	default: // nothing else changes which blobs are listed
 	}
 	if s.scenario.ShufflePages {
 		r := rng(mix(mixText(s.scenario.Seed, w.start), forShuffle, uint64(len(items))))
@@ -214,6 +215,7 @@ func (s *Sim) nextPage(o *operation, w window, part, n int, more bool) string {
 		version = "v1"
 	case NextEndtime:
 		endName = "endtime"
+	default: // nothing else changes the address
 	}
 	if !more {
 		return ""

@@ -15,9 +15,6 @@ func (r *rng) next() uint64 {
 // below returns a number in [0, n); n must be positive and below 2^32.
 func (r *rng) below(n int) int { return int((r.next() >> 32) * uint64(n) >> 32) }
 
-// chance reports true with probability p.
-func (r *rng) chance(p float64) bool { return unit(r.next()) < p }
-
 // unit maps 64 bits to [0, 1).
 func unit(v uint64) float64 { return float64(v>>11) / (1 << 53) }
 

@@ -34,7 +34,7 @@ func signIn(w *writer, operation, code, logonError string) {
 		status = "Failed"
 	}
 	w.header(operation, 15, status, w.user.object, 0, "AzureActiveDirectory")
-	w.clientIP("ClientIP")
+	w.clientIP()
 	w.member("ObjectId", resource)
 	w.member("UserId", w.user.upn)
 	w.lit(`,"AzureActiveDirectoryEventType":1,"ExtendedProperties":[{"Name":"ResultStatusDetail","Value":"Success"},{"Name":"UserAgent","Value":"`)

@@ -36,7 +36,7 @@ var exchangeMenu = newMenu(
 func cmdlet(w *writer, operation string, parameters ...string) {
 	object := &w.vocab.users[w.rng.below(len(w.vocab.users))]
 	w.header(operation, 1, "True", w.user.puid, 2, "Exchange")
-	w.clientIP("ClientIP")
+	w.clientIP()
 	w.member("ObjectId", `EURPR04A009.PROD.OUTLOOK.COM\/Microsoft Exchange Hosted Organizations\/`+w.vocab.domain+`\/`+object.mailbox)
 	w.member("UserId", w.user.upn)
 	w.lit(`,"AppId":"fb78d390-0c51-40cd-8e17-fdbfab77341b","AppPoolName":"MSExchangeAdminApiNetCore","ClientAppId":"","CorrelationID":""`)
@@ -69,7 +69,7 @@ func cmdlet(w *writer, operation string, parameters ...string) {
 func (w *writer) mailbox(operation string, recordType int, client string) {
 	w.header(operation, recordType, "Succeeded", w.user.puid, 0, "Exchange")
 	if recordType != 50 {
-		w.clientIP("ClientIP")
+		w.clientIP()
 	}
 	w.member("UserId", w.user.upn)
 	w.lit(`,"AppId":"00000002-0000-0ff1-ce00-000000000000"`)

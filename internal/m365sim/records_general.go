@@ -30,7 +30,7 @@ func teams(w *writer, operation string) {
 	w.recordType(25)
 	w.member("UserKey", w.user.object)
 	w.lit(`,"UserType":0,"Version":1,"Workload":"MicrosoftTeams"`)
-	w.clientIP("ClientIP")
+	w.clientIP()
 	w.member("UserId", w.user.upn)
 	w.lastingMember("AADGroupId", w.lasting(aTeam, which))
 	w.accessContext()
@@ -93,7 +93,7 @@ func powerBI(w *writer) {
 	w.member("UserKey", w.user.puid)
 	w.lit(`,"Workload":"PowerBI"`)
 	w.member("UserId", w.user.upn)
-	w.clientIP("ClientIP")
+	w.clientIP()
 	w.member("UserAgent", w.agent())
 	w.lit(`,"Activity":"ViewReport"`)
 	w.member("ItemName", report)
@@ -120,7 +120,7 @@ func (w *writer) opening(operation string) {
 
 func copilot(w *writer) {
 	w.header("CopilotInteraction", 261, "", w.user.object, 0, "Copilot")
-	w.clientIP("ClientIP")
+	w.clientIP()
 	w.member("UserId", w.user.upn)
 	w.lit(`,"ClientRegion":"de","CopilotLogVersion":"1.0.0.0","CopilotEventData":{"AISystemPlugin":[{"Id":"BingWebSearch","Name":"BuiltIn","Version":""}],"AccessedResources":[`)
 	for i := range w.rng.below(4) {
@@ -157,7 +157,7 @@ func complianceCmdlet(w *writer) {
 	w.header(operation, 18, "Success", w.user.upn, 2, "SecurityComplianceCenter")
 	w.lit(`,"ObjectId":""`)
 	w.member("UserId", w.user.upn)
-	w.clientIP("ClientIP")
+	w.clientIP()
 	w.lit(`,"SecurityComplianceCenterEventType":0,"ClientApplication":"EMC"`)
 	w.guidMember("ClientRequestId")
 	w.lit(`,"CmdletVersion":"..."`)

@@ -27,7 +27,7 @@ func (w *writer) sharePoint(operation string, recordType int, itemType, object s
 		workload, url, which = "OneDrive", w.user.drive, -1-w.who
 	}
 	w.header(operation, recordType, "", "i:0h.f|membership|"+w.user.puid+"@live.com", 0, workload)
-	w.clientIP("ClientIP")
+	w.clientIP()
 	w.lit(`,"ObjectId":"`)
 	w.lit(url)
 	w.lit(object)

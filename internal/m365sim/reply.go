@@ -97,7 +97,7 @@ func (s *Sim) write(w http.ResponseWriter, req *http.Request, r *reply, f Fault,
 		s.trickle(req.Context(), w, body, f.Duration.std())
 	default:
 		w.WriteHeader(r.status)
-		_, _ = w.Write(body) // the client went away: nothing left to do
+		_, _ = w.Write(body) //nolint:gosec // the client went away: nothing left to do; made-up records, for no browser
 	}
 }
 
@@ -125,7 +125,7 @@ func damage(k Kind, body []byte, compressed bool) []byte {
 // (HTTP/2), the server resets the stream because less was written than was declared.
 func resetMidway(w http.ResponseWriter, status int, body []byte) {
 	w.WriteHeader(status)
-	_, _ = w.Write(body[:len(body)/2])
+	_, _ = w.Write(body[:len(body)/2]) //nolint:gosec // made-up records, for no browser
 	control := http.NewResponseController(w)
 	_ = control.Flush()
 	conn, _, err := control.Hijack()
@@ -147,7 +147,7 @@ func (s *Sim) trickle(ctx context.Context, w http.ResponseWriter, body []byte, o
 	const pieces = 16
 	control := http.NewResponseController(w)
 	for i := range pieces {
-		if _, err := w.Write(body[len(body)*i/pieces : len(body)*(i+1)/pieces]); err != nil {
+		if _, err := w.Write(body[len(body)*i/pieces : len(body)*(i+1)/pieces]); err != nil { //nolint:gosec // made-up records, for no browser
 			return
 		}
 		_ = control.Flush()

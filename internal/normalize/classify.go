@@ -165,6 +165,7 @@ func plainText(m rawjson.Member) string {
 		return s
 	case rawjson.Number, rawjson.Bool:
 		return string(m.Value)
+	default:
+		return ""
 	}
-	return ""
 }

@@ -72,7 +72,7 @@ func (w *work) dlpPolicies() (blocked bool) {
 	w.setList(RuleID, ruleIDs...)
 	w.setList(RuleName, ruleNames...)
 	if highest >= 0 {
-		w.severity(words[highest])
+		w.severity(words[highest]) //nolint:gosec // highest is an index of words
 	}
 	if len(kinds) > 0 {
 		w.row.SetText(ThreatVerdict, kinds[0])

@@ -202,8 +202,9 @@ func innerText(s string) string {
 		return ""
 	case rawjson.String:
 		return plainText(m)
+	default:
+		return s
 	}
-	return s
 }
 
 // additionalUserAgent finds the user agent in additionalDetails, which holds JSON in a string.

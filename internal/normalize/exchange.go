@@ -67,13 +67,12 @@ func (w *work) mailItem() {
 		w.exchangeItem(element(items[0]), 0)
 		return
 	}
-	for _, folder := range w.array(w.vals[fFolders], 0) {
-		members := w.object(element(folder), 0)
+	if folders := w.array(w.vals[fFolders], 0); len(folders) > 0 {
+		members := w.object(element(folders[0]), 0)
 		w.row.SetText(FileDirectory, memberText(members, "path"))
 		if items := w.array(member(members, "folderitems"), 1); len(items) > 0 {
 			w.exchangeItem(element(items[0]), 1)
 		}
-		return
 	}
 }
 

@@ -141,6 +141,7 @@ func appendPlainText(dst []byte, m rawjson.Member) []byte {
 		dst, _ = rawjson.AppendUnquoted(dst, m.Value)
 	case rawjson.Number, rawjson.Bool:
 		dst = append(dst, m.Value...)
+	default: // the rest has no plain text
 	}
 	return dst
 }

@@ -31,8 +31,9 @@ func (c *compiler) compare(t target, l *leaf) (string, error) {
 		return c.compareBool(t, l)
 	case Time:
 		return c.compareTime(t, l)
+	default: // Text, JSON
+		return c.compareText(t, Ident(t.Name), l)
 	}
-	return c.compareText(t, Ident(t.Name), l)
 }
 
 // exists is the condition that the place is there and not empty.
@@ -76,11 +77,12 @@ func (c *compiler) compareText(t target, expr string, l *leaf) (string, error) {
 		return e.regex(v.text), nil
 	case fuzzyValue:
 		return e.fuzzy(v.text, v.distance), nil
+	default: // a range
+		if numericRange(v) {
+			return bounds("try_cast("+expr+" AS DOUBLE)", v, numberLiteral), nil
+		}
+		return e.between(v), nil
 	}
-	if numericRange(v) {
-		return bounds("try_cast("+expr+" AS DOUBLE)", v, numberLiteral), nil
-	}
-	return e.between(v), nil
 }
 
 // lowerCaseColumns hold values of Sluice's own vocabulary, which is lower case.
@@ -118,8 +120,9 @@ func (c *compiler) compareAddress(t target, e text, v value) (sql string, ok boo
 			return "", false
 		}
 		return bounds(key, v, func(s string) string { return lit[s] }), true
+	default: // patterns compare the text of an address
+		return "", false
 	}
-	return "", false
 }
 
 // prefixBounds are the keys of the first and the last address of a network.
@@ -154,7 +157,7 @@ func (c *compiler) compareNumber(t target, l *leaf) (string, error) {
 	asText := text{expr: "CAST(" + col + " AS VARCHAR)", fold: true}
 	switch v.kind {
 	case termValue, phraseValue:
-		if _, err := strconv.ParseFloat(v.text, 64); err != nil {
+		if !isNumber(v.text) {
 			c.hint(v.at, "%q is not a number: the clause matches nothing on %s", v.text, t.Name)
 			return "false", nil
 		}
@@ -165,6 +168,7 @@ func (c *compiler) compareNumber(t target, l *leaf) (string, error) {
 		return asText.regex(v.text), nil
 	case fuzzyValue:
 		return "", c.fail(v.at, "%s is a number: expected a value without ~", t.Name)
+	default: // a range
 	}
 	if !numericRange(v) {
 		if v.lo.open && v.hi.open {
@@ -183,12 +187,17 @@ func numericRange(v value) bool {
 		if b.open {
 			continue
 		}
-		if _, err := strconv.ParseFloat(b.text, 64); err != nil {
+		if !isNumber(b.text) {
 			return false
 		}
 		given = true
 	}
 	return given
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
 }
 
 // numberLiteral writes a number that ParseFloat accepts: exact for integers, else as DOUBLE.
@@ -218,8 +227,9 @@ func (c *compiler) compareBool(t target, l *leaf) (string, error) {
 		return asText.wildcard(v.parts, v.text), nil
 	case regexValue:
 		return asText.regex(v.text), nil
+	default: // ranges and ~
+		return "", c.fail(v.at, "%s is true or false: expected one of these", t.Name)
 	}
-	return "", c.fail(v.at, "%s is true or false: expected one of these", t.Name)
 }
 
 // compareTime compares a time column.

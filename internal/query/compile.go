@@ -258,8 +258,9 @@ func (c *compiler) bare(l *leaf) (string, error) {
 			columns[i] = "coalesce(" + text{expr: col}.regex(v.text) + ", false)"
 		}
 		return strings.Join(columns, " OR "), nil
+	default:
+		return "", c.fail(v.at, "expected a field before this value: ranges, comparisons and ~ need one")
 	}
-	return "", c.fail(v.at, "expected a field before this value: ranges, comparisons and ~ need one")
 }
 
 // searchable columns are read by searches for bare words: the vendor's fields, and the few of Sluice's own that no
@@ -304,8 +305,9 @@ func (c *compiler) interval(v value) (interval, bool) {
 	case rangeValue:
 		iv, bad := dateRange(v, c.opt.Now)
 		return iv, bad == nil
+	default: // patterns are no times
+		return interval{}, false
 	}
-	return interval{}, false
 }
 
 // conjuncts are the nodes below n that must all be true, as deep as only AND leads.

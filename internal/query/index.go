@@ -6,8 +6,9 @@ import (
 	"sluice/internal/fault"
 )
 
-// Index names accepted by NormalizeIndex, besides the tables of package record.
-const All = "all" // windows_events, syslog and alerts together
+// All is the index of windows_events, syslog and alerts together. NormalizeIndex accepts it besides the tables of
+// package record.
+const All = "all"
 
 var indexNames = []string{"windows_events", "alerts", "syslog", "quarantine", All}
 

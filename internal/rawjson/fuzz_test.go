@@ -165,6 +165,7 @@ func hasDuplicateKey(text []byte) bool {
 		if slices.ContainsFunc(elements, hasDuplicateKey) {
 			return true
 		}
+	default: // no keys
 	}
 	return false
 }

@@ -66,7 +66,7 @@ func (s *Searcher) Count(ctx context.Context, req Request) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = session.Close() }()
+	defer func() { _ = session.Close() }() //nolint:contextcheck // warms the pool for the next search, beyond this one
 	rows, err := session.Query(ctx, worker.Query{SQL: "SELECT count(*) FROM " + query.Ident(p.view) + " WHERE " + p.where, MaxRows: 1})
 	if err != nil {
 		return 0, err

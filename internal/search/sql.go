@@ -44,7 +44,7 @@ func (s *Searcher) searchSQL(ctx context.Context, req Request) (*Result, error) 
 	}
 	rows, err := session.Query(ctx, worker.Query{SQL: req.Query, MaxRows: int64(limit) + 1})
 	if err != nil {
-		_ = session.Close()
+		_ = session.Close() //nolint:contextcheck // warms the pool for the next search, beyond this one
 		return nil, err
 	}
 	for _, c := range rows.Columns() {

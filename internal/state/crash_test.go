@@ -28,7 +28,7 @@ func crashChild() {
 	s, err := state.Open(context.Background(), os.Getenv(crashDSN), state.Options{})
 	if err != nil {
 		fmt.Println("error:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is the end of the child's main
 	}
 	term, err := s.AcquireTerm(context.Background(), subject, "test", time.Hour)
 	for i := 0; err == nil; i++ {
@@ -45,7 +45,7 @@ func crashChild() {
 		fmt.Println("committed", i)
 	}
 	fmt.Println("error:", err)
-	os.Exit(1)
+	os.Exit(1) //nolint:forbidigo // this is the end of the child's main
 }
 
 // crashStep lists a unit, claims its records, counts them, and confirms the batch of the step before.

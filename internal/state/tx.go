@@ -100,7 +100,7 @@ func (s *Store) write(ctx context.Context, op string, fn func(*tx) error) error 
 	if err := fn(t); err != nil {
 		return classify(op, err)
 	}
-	return classify(op, t.commit())
+	return classify(op, t.commit()) //nolint:contextcheck // t carries the context
 }
 
 func (s *Store) begin(ctx context.Context) (*tx, error) {
@@ -230,7 +230,7 @@ func (t *tx) execN(key stmtKey, rows string, args []any) (int64, error) {
 		res, err = t.pg.ExecContext(t.ctx, t.text(key, rows), args...)
 	} else {
 		var stmt *sql.Stmt
-		if stmt, err = t.prepare(key, rows); err == nil {
+		if stmt, err = t.prepare(key, rows); err == nil { //nolint:sqlclosecheck // the writer keeps it, and closes it with itself
 			res, err = stmt.ExecContext(t.ctx, args...)
 		}
 	}
@@ -257,7 +257,7 @@ func (t *tx) queryN(key stmtKey, table string, args []any, scan func(*sql.Rows) 
 		rows, err = t.pg.QueryContext(t.ctx, t.text(key, table), args...)
 	} else {
 		var stmt *sql.Stmt
-		if stmt, err = t.prepare(key, table); err == nil {
+		if stmt, err = t.prepare(key, table); err == nil { //nolint:sqlclosecheck // the writer keeps it, and closes it with itself
 			rows, err = stmt.QueryContext(t.ctx, args...)
 		}
 	}

@@ -76,7 +76,7 @@ func benchCollect(ctx context.Context, o options, dir string) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer w.stop()
+	defer func() { _ = w.stop() }()
 	m, err := w.collect(ctx)
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func benchLatency(ctx context.Context, o options, dir string) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer w.stop()
+	defer func() { _ = w.stop() }()
 	m, err := w.collect(ctx)
 	if err != nil {
 		return nil, err

@@ -157,6 +157,46 @@ func TestEveryRecordOnceAndUnaltered(t *testing.T) {
 	})
 }
 
+// TestLossIsShown collects from a service that no longer has a part of what it lists.
+func TestLossIsShown(t *testing.T) {
+	t.Parallel()
+	sim := m365sim.StartTest(t, m365sim.Scenario{
+		Seed: 11, Tenants: []m365sim.Tenant{tenant(600)},
+		Faults: []m365sim.Fault{{Route: "blob", Probability: 0.1, Kind: m365sim.Expired}, {Route: "blob", Probability: 0.1, Kind: m365sim.NotFound}},
+	})
+	sim.Freeze()
+	p := newPlace(t)
+	s := p.start()
+	p.apply(sim, nil)
+	p.run("collect", connector, "--since", "25h", "--wait").wants(t, 3, "units can no longer be read")
+	var bases []string
+	for _, l := range p.records("all") {
+		bases = append(bases, l.base())
+	}
+	var want bytes.Buffer
+	if err := sim.WriteIDs(t.Context(), &want, "", "", time.Time{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "identities", bases, lines(want.String()))
+	truth, err := sim.Truth(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := p.status()
+	for _, want := range truth.Tenants[0].ContentTypes {
+		got := status[connector+" "+want.Type]
+		if got.Lost != int64(want.Lost) || got.Landed != int64(want.Blobs) || got.Listed != got.Landed+got.Lost || got.Pending != 0 {
+			t.Errorf("%s: %d listed, %d landed, %d lost; want %d landed and %d lost", want.Type, got.Listed, got.Landed, got.Lost, want.Blobs, want.Lost)
+		}
+		if want.Lost > 0 && got.State != "data gap" {
+			t.Errorf("%s is %q with %d lost units", want.Type, got.State, want.Lost)
+		}
+	}
+	if n := strings.Count(s.log.String(), "content is lost"); n != truth.Totals.Lost || n == 0 {
+		t.Errorf("the log names %d lost units, want %d", n, truth.Totals.Lost)
+	}
+}
+
 // compareRaw demands that --raw gives back the bytes that the service sends.
 func compareRaw(t *testing.T, p *place, sim *m365sim.Server) {
 	var usable, broken []string

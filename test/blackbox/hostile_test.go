@@ -21,7 +21,7 @@ import (
 	"sluice/internal/m365sim"
 )
 
-// thief is a server that answers in Microsoft's place and remembers what it was asked.
+// thief is a server that answers in Microsoft's place. It fails the test when it was asked for anything.
 type thief struct {
 	*httptest.Server
 	mu   sync.Mutex
@@ -37,7 +37,14 @@ func newThief(t *testing.T) *thief {
 		th.seen = append(th.seen, r.Method+" "+r.URL.Path+" "+r.Header.Get("Authorization"))
 		_, _ = w.Write([]byte("[]"))
 	}))
-	t.Cleanup(th.Close)
+	t.Cleanup(func() {
+		th.Close()
+		th.mu.Lock()
+		defer th.mu.Unlock()
+		if len(th.seen) != 0 {
+			t.Errorf("the other host was asked: %q", th.seen)
+		}
+	})
 	return th
 }
 
@@ -68,11 +75,6 @@ func TestTokenStaysWithItsHost(t *testing.T) {
 		got := p.status()[connector+" "+m365sim.SharePoint]
 		return got.State == "ok" && got.Landed > 0, got.State
 	})
-	th.mu.Lock()
-	defer th.mu.Unlock()
-	if len(th.seen) != 0 {
-		t.Errorf("the other host was asked: %q", th.seen)
-	}
 	if strings.Contains(s.log.String(), "eyJ") {
 		t.Error("a token is in the log")
 	}

@@ -27,7 +27,7 @@ import (
 var Now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
 // Token is what the tests let the API accept.
-const Token = "slu_test-token-of-the-fake-service"
+const Token = "slu_test-token-of-the-fake-service" //nolint:gosec // opens nothing but the fake
 
 // Fake is an api.Service. Make it with New. Certain names and queries fail on purpose:
 //

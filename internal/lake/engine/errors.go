@@ -44,6 +44,7 @@ func (s *server) explain(ctx context.Context, err error) error {
 		if !s.open.Analyst {
 			return fault.New(fault.Internal, op, e.Msg)
 		}
+	default: // conversions, divisions and the like: the query or its data
 	}
 	if strings.Contains(strings.ToLower(e.Msg), "out of memory") || strings.Contains(e.Msg, "bad_alloc") {
 		return fault.New(fault.Full, op, "the query needs more memory than it may use")

@@ -46,7 +46,7 @@ func Main(ctx context.Context, in io.Reader, out io.Writer, hooks Hooks) error {
 		t := time.NewTimer(abandonAfter)
 		defer t.Stop()
 		select {
-		case <-served:
+		case <-served: //nolint:errcheck // it ended because of err
 		case <-t.C:
 		}
 		return err

@@ -55,7 +55,7 @@ func (c *child) start(argv []string) error {
 		return err
 	}
 	// Not CommandContext: a child outlives the call that started it, and it is killed as a group.
-	c.cmd = exec.Command(argv[0], argv[1:]...) // #nosec G204 -- our own executable //nolint:noctx // see above
+	c.cmd = exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // our own executable; the comment above
 	c.cmd.Env = []string{"TMPDIR=" + c.temp, "HOME=" + c.temp, "TZ=UTC"}
 	c.cmd.Dir = c.temp
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = childIn, childOut, c.stderr

@@ -16,7 +16,7 @@ import (
 // TestMain is a query child without an engine when it is started as one: it does what the SQL says.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == worker.Command {
-		os.Exit(child())
+		os.Exit(child()) //nolint:forbidigo // this is the end of the child's main
 	}
 	goleak.VerifyTestMain(m)
 }

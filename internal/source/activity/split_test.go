@@ -150,7 +150,10 @@ func TestSplitLargeRecord(t *testing.T) {
 
 func TestSplitStops(t *testing.T) {
 	n := 0
-	for range split("fetch", strings.NewReader(`[{},{},{`), maxRecordSize) {
+	for _, err := range split("fetch", strings.NewReader(`[{},{},{`), maxRecordSize) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if n++; n == 2 {
 			break
 		}

@@ -148,8 +148,9 @@ func startError(ct contentType, err error) error {
 			Op: "prepare " + ct.name, Kind: fault.Permission, Err: err, Message: "the application lacks the permission " + ct.role,
 			Hint: "grant the application permission " + ct.role + " of the Office 365 Management APIs and give admin consent; other content types go on",
 		}
+	default:
+		return err
 	}
-	return err
 }
 
 // unready heals a listing that failed because the subscription is missing or was disabled: it is started, within the

@@ -140,6 +140,7 @@ func (f *Reader) Items() iter.Seq2[record.Item, error] {
 			next = (&values{f: f}).next
 		case CSV:
 			next = (&rows{f: f}).next
+		default: // Lines, and Empty, which has none
 		}
 		for {
 			item, err := next()

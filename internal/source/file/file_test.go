@@ -236,9 +236,9 @@ func TestStop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for item := range f.Items() {
-			if string(item.Raw) != `{"a":1}` {
-				t.Errorf("%s", item.Raw)
+		for item, err := range f.Items() {
+			if err != nil || string(item.Raw) != `{"a":1}` {
+				t.Errorf("%s, %v", item.Raw, err)
 			}
 			break
 		}

@@ -387,7 +387,7 @@ func cancelledDuring(s *subject, c Case) {
 	cancel()
 	select {
 	case err := <-done:
-		if s.check(err); !fault.Is(err, fault.Canceled) {
+		if err := s.check(err); !fault.Is(err, fault.Canceled) {
 			s.Errorf("cancelled call: %v (%s)", err, fault.KindOf(err))
 		}
 	case <-time.After(patience):

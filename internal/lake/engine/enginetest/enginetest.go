@@ -1,5 +1,7 @@
-// Package enginetest writes Parquet fixtures for tests of the packages around the query engine, which may not import
-// DuckDB themselves, and answers as a query child in their test binaries.
+// Package enginetest lets the packages around the query engine test against the real one, although they may not import
+// DuckDB themselves. RunChild makes a test binary answer as the query child that package worker starts: the executable
+// of a test is the test, so its TestMain has to become that child. WriteParquet makes fixtures from SQL. Only tests
+// import this package; no program contains it.
 package enginetest
 
 import (
@@ -24,9 +26,9 @@ func RunChild(hooks engine.Hooks) {
 	}
 	if err := engine.Main(context.Background(), os.Stdin, os.Stdout, hooks); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is the end of the child's main
 	}
-	os.Exit(0)
+	os.Exit(0) //nolint:forbidigo // this is the end of the child's main
 }
 
 // WriteParquet writes the result of a SELECT to a Parquet file.
