@@ -102,12 +102,9 @@ func (c *cli) importFiles(ctx context.Context, server *client.Client, id string,
 	return nil
 }
 
-// finish waits until the records can be searched.
+// finish waits until the records can be searched. What went wrong with single files is known from their results.
 func (c *cli) finish(ctx context.Context, server *client.Client, id string) error {
-	job, err := server.FinishImport(ctx, id)
-	if err == nil && job.Error != nil {
-		err = failed(*job.Error)
-	}
+	_, err := server.FinishImport(ctx, id)
 	return err
 }
 

@@ -63,7 +63,7 @@ type cli struct {
 
 // run runs one command line and returns the exit code.
 func (c *cli) run(ctx context.Context, args []string) int {
-	root := c.root() //nolint:contextcheck // commands get the context from cobra
+	root := c.root()                          //nolint:contextcheck // commands get the context from cobra
 	root.SetArgs(append([]string{}, args...)) // never nil, which would mean os.Args
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -29,7 +29,7 @@ var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-
 func (s *service) CreateImport(ctx context.Context, r api.ImportRequest) (api.Import, error) {
 	const op = "import"
 	if !collect.Known(r.Type) {
-		return api.Import{}, fault.Newf(fault.Config, op, "unknown type %q", r.Type).WithHint("use the type of the connector that would have collected these records, such as office365")
+		return api.Import{}, fault.Newf(fault.Config, op, "unknown type %q", r.Type).WithHint("use the type of the connector that would have collected these records: " + strings.Join(collect.KnownTypes(), ", "))
 	}
 	tenant := strings.TrimSpace(r.TenantName)
 	if err := config.CheckName(tenant); err != nil {

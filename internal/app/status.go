@@ -81,7 +81,11 @@ func (s *service) statusOf(c state.Connector, contentType string, enabled bool, 
 		success = t.LastLanded
 	}
 	st.LastSuccess = timeOrNil(success)
-	err := feed.Err
+	trouble := feed.Listing
+	if trouble.Err == nil {
+		trouble = feed.Fetching
+	}
+	err := trouble.Err
 	switch {
 	case c.Paused || !enabled:
 		st.State = statePaused
@@ -110,12 +114,12 @@ func (s *service) statusOf(c state.Connector, contentType string, enabled bool, 
 const degradedAfter = 3
 
 func feedState(f collect.FeedStatus, t state.Total) string {
-	if f.Err != nil {
-		switch fault.KindOf(f.Err) {
+	for _, trouble := range []collect.Trouble{f.Listing, f.Fetching} {
+		switch fault.KindOf(trouble.Err) {
 		case fault.Config, fault.Auth, fault.Permission:
 			return stateAttention
 		default:
-			if f.Failures >= degradedAfter {
+			if trouble.Failures >= degradedAfter {
 				return stateDegraded
 			}
 		}

@@ -2,10 +2,12 @@ package collect
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"sluice/internal/clock"
 	"sluice/internal/fault"
 	"sluice/internal/rawjson"
 	"sluice/internal/record"
@@ -131,7 +133,7 @@ func TestFailuresAreRetriedAndPoisonDoesNotBlock(t *testing.T) {
 	}
 	h.waitFor("status shows the failure", func() bool {
 		runner, err := r.manager.Runner("c1")
-		return err == nil && runner.Status()[general].Err != nil
+		return err == nil && runner.Status()[general].Fetching.Err != nil
 	})
 }
 
@@ -369,4 +371,71 @@ func TestGuardMakesCollectingWait(t *testing.T) {
 	if r.publisher.Problem() != nil {
 		t.Errorf("problem %v after space was freed", r.publisher.Problem())
 	}
+}
+
+func TestUnitThatSettledWhileDueUnitsWereReadIsNotSentAgain(t *testing.T) {
+	f := newFeed(NewRunner(RunnerConfig{}, Deps{Logger: slog.New(slog.DiscardHandler)}), general)
+	a, b := record.UnitID{1}, record.UnitID{2}
+	if !f.take(a) || f.take(a) {
+		t.Fatal("a unit must be taken once")
+	}
+	f.settled = map[record.UnitID]bool{} // due units are being read, a among them
+	f.settle(a)
+	if f.take(a) {
+		t.Error("what was read of a is out of date, and it was taken again")
+	}
+	if !f.take(b) {
+		t.Error("b was not taken")
+	}
+	f.settled = nil
+	f.settle(b)
+	if !f.take(a) || !f.take(b) {
+		t.Error("the next read may send them again")
+	}
+}
+
+func TestListingTroubleIsNotHiddenByFetching(t *testing.T) {
+	f := newFeed(NewRunner(RunnerConfig{}, Deps{Logger: slog.New(slog.DiscardHandler), Clock: clock.Real{}}), general)
+	f.failed(listing, fault.New(fault.Config, "list", "a link leads to another host"))
+	f.succeeded(fetching)
+	if s := f.snapshot(); s.Listing.Err == nil || s.Listing.Failures != 1 || s.Listed {
+		t.Errorf("status %+v after a failed listing and a fetch that worked", s)
+	}
+	f.succeeded(listing)
+	if s := f.snapshot(); s.Listing.Err != nil || !s.Listed {
+		t.Errorf("status %+v after a listing that worked", s)
+	}
+}
+
+func TestThrottlingHoldsBackTheBacklog(t *testing.T) {
+	h := newHarness(t)
+	src := newFakeSource()
+	now := time.Now().UTC().Add(-time.Hour)
+	throttled := fault.New(fault.Throttled, "fetch", "AF429").WithRetryAfter(30 * time.Second)
+	for u := range 200 {
+		unit := src.add(general, fmt.Sprint(u), now, rec(fmt.Sprint(u), ""))
+		src.fail[unit.Key] = []error{throttled}
+	}
+	cfg := connectorConfig(src, general)
+	cfg.Parallel = 2
+	r := h.start()
+	r.manager.Start(cfg)
+	h.waitFor("the first throttled fetch", func() bool {
+		runner, err := r.manager.Runner("c1")
+		return err == nil && runner.Status()[general].Fetching.Err != nil
+	})
+	runner, err := r.manager.Runner("c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runner.paused() <= 0 {
+		t.Error("fetching goes on although the service asked to wait")
+	}
+	src.mu.Lock()
+	tried := len(src.fetched)
+	src.mu.Unlock()
+	if tried > 10 {
+		t.Errorf("%d of 200 units were tried in vain after the first was throttled", tried)
+	}
+	r.stop()
 }

@@ -35,6 +35,7 @@ type feed struct {
 
 	mu       sync.Mutex
 	inflight map[record.UnitID]bool
+	settled  map[record.UnitID]bool // since due units were last read, while they are being handed out; else nil
 	status   FeedStatus
 	prepared bool
 }
@@ -44,9 +45,15 @@ type FeedStatus struct {
 	Listed      bool      // a listing succeeded since the start
 	LastSuccess time.Time // last listing or fetch that succeeded
 	NextRun     time.Time
-	Failures    int   // consecutive failures of listing or fetching
-	Err         error // last failure, nil after a success
-	ErrAt       time.Time
+	Listing     Trouble
+	Fetching    Trouble
+}
+
+// Trouble is a row of failures of one kind of work. It is over with the next success of that work.
+type Trouble struct {
+	Failures int   // in a row
+	Err      error // the last one; nil when there is none
+	At       time.Time
 }
 
 func newFeed(r *Runner, contentType string) *feed {
@@ -74,13 +81,13 @@ func (f *feed) schedule(ctx context.Context) {
 		wait := f.r.cfg.Interval + jitter(f.r.cfg.Interval/20)
 		if err != nil {
 			failures++
-			f.failed("list", err)
+			f.failed(listing, err)
 			if wait = f.slow(err, Backoff(err, failures)); wait > f.r.cfg.Interval && !waitsLong(err) {
 				wait = f.r.cfg.Interval
 			}
 		} else {
 			failures = 0
-			f.succeeded(true)
+			f.succeeded(listing)
 		}
 		f.setNext(f.r.deps.Clock.Now().Add(wait))
 		select {
@@ -108,38 +115,59 @@ func (f *feed) setNext(t time.Time) {
 	f.mu.Unlock()
 }
 
-// slow pauses the tenant after a throttled request that named no wait, and returns the wait.
+// slow pauses the connector after a throttled request, and its tenant when the answer named no wait. It returns the
+// wait. Without the pause every due unit would be tried in vain.
 func (f *feed) slow(err error, wait time.Duration) time.Duration {
-	if s, ok := f.r.cfg.Source.(source.Slower); ok && fault.Is(err, fault.Throttled) && fault.RetryAfterOf(err) == 0 {
+	if !fault.Is(err, fault.Throttled) {
+		return wait
+	}
+	f.r.pause(wait)
+	if s, ok := f.r.cfg.Source.(source.Slower); ok && fault.RetryAfterOf(err) == 0 {
 		s.Slow(wait)
 	}
 	return wait
 }
 
-// failed notes a failure. The log has the first of a row of equal failures.
-func (f *feed) failed(what string, err error) {
+// work is one of the two things that a feed does. Their failures are kept apart: content that can still be fetched must
+// not hide that nothing can be listed any more.
+type work string
+
+const (
+	listing  work = "list"
+	fetching work = "fetch"
+)
+
+func (s *FeedStatus) trouble(w work) *Trouble {
+	if w == listing {
+		return &s.Listing
+	}
+	return &s.Fetching
+}
+
+// failed notes a failure. The log has the first of a row of failures of one kind.
+func (f *feed) failed(w work, err error) {
 	f.mu.Lock()
-	same := f.status.Err != nil && f.status.Err.Error() == err.Error()
-	f.status.Failures++
-	f.status.Err, f.status.ErrAt = err, f.r.deps.Clock.Now()
+	t := f.status.trouble(w)
+	same := t.Err != nil && fault.KindOf(t.Err) == fault.KindOf(err)
+	t.Failures++
+	t.Err, t.At = err, f.r.deps.Clock.Now()
 	f.mu.Unlock()
 	f.r.deps.Metrics.failure(f.r.cfg.Connector.Name, f.contentType, fault.KindOf(err))
 	if !same {
-		f.log.Warn("collecting failed", "step", what, "kind", string(fault.KindOf(err)), "error", err.Error(), "hint", fault.HintOf(err))
+		f.log.Warn("collecting failed", "step", string(w), "kind", string(fault.KindOf(err)), "error", err.Error(), "hint", fault.HintOf(err))
 	}
 }
 
-func (f *feed) succeeded(listing bool) {
+func (f *feed) succeeded(w work) {
 	f.mu.Lock()
-	failures := f.status.Failures
-	if listing {
-		f.status.Listed = true
-	}
+	t := f.status.trouble(w)
+	failures := t.Failures
+	*t = Trouble{}
+	f.status.Listed = f.status.Listed || w == listing
 	f.status.LastSuccess = f.r.deps.Clock.Now()
-	f.status.Failures, f.status.Err = 0, nil
 	f.mu.Unlock()
 	if failures > 0 {
-		f.log.Info("works again", "failures", failures)
+		f.log.Info("works again", "step", string(w), "failures", failures)
 	}
 }
 
@@ -273,8 +301,15 @@ func (f *feed) dispatch(ctx context.Context, work chan<- state.LedgerUnit) {
 			return
 		}
 		wait := time.Minute
+		if pause := f.r.paused(); pause > 0 {
+			// Units that end their flight meanwhile wake nobody: the pause is waited out.
+			if f.r.deps.Clock.Sleep(ctx, pause) != nil {
+				return
+			}
+			continue
+		}
 		if err != nil {
-			f.failed("read the ledger", err)
+			f.failed(fetching, err)
 			wait = Backoff(err, 1)
 		} else if sent > 0 {
 			continue
@@ -294,19 +329,27 @@ func (f *feed) dispatch(ctx context.Context, work chan<- state.LedgerUnit) {
 }
 
 func (f *feed) sendDue(ctx context.Context, work chan<- state.LedgerUnit) (sent int, err error) {
+	if f.r.paused() > 0 {
+		return 0, nil
+	}
 	f.mu.Lock()
 	limit := len(f.inflight) + 4*f.r.cfg.Parallel
+	f.settled = map[record.UnitID]bool{}
 	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.settled = nil
+		f.mu.Unlock()
+	}()
 	due, err := f.r.deps.State.DueUnits(ctx, f.r.cfg.Connector.ID, f.contentType, f.r.deps.Clock.Now(), limit)
 	if err != nil {
 		return 0, err
 	}
 	for _, u := range due {
-		f.mu.Lock()
-		busy := f.inflight[u.ID]
-		f.inflight[u.ID] = true
-		f.mu.Unlock()
-		if busy {
+		if f.r.paused() > 0 {
+			return sent, nil
+		}
+		if !f.take(u.ID) {
 			continue
 		}
 		select {
@@ -320,10 +363,25 @@ func (f *feed) sendDue(ctx context.Context, work chan<- state.LedgerUnit) (sent 
 	return sent, nil
 }
 
+// take marks a unit as in flight. It is false for one that is already, and for one that ended its flight after the due
+// units were read: what was read of it is out of date.
+func (f *feed) take(id record.UnitID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.inflight[id] || f.settled[id] {
+		return false
+	}
+	f.inflight[id] = true
+	return true
+}
+
 // settle ends a unit's time in flight.
 func (f *feed) settle(id record.UnitID) {
 	f.mu.Lock()
 	delete(f.inflight, id)
+	if f.settled != nil {
+		f.settled[id] = true
+	}
 	f.mu.Unlock()
 	signal(f.wake)
 }

@@ -112,7 +112,7 @@ func (w *fetcher) fragment(u state.LedgerUnit, reserved int64) *fragment {
 // term) the ledger still has the unit as it was, so it is fetched again.
 func (w *fetcher) landed(u state.LedgerUnit, c Counts, err error) {
 	if err == nil {
-		w.f.succeeded(false)
+		w.f.succeeded(fetching)
 		w.f.r.deps.Metrics.landed(w.f.r.cfg.Connector.Name, w.f.contentType, c)
 	}
 	w.f.settle(u.ID)
@@ -135,7 +135,7 @@ func (w *fetcher) fail(ctx context.Context, u state.LedgerUnit, err error) {
 	default:
 		failure.NextTry = w.f.r.deps.Clock.Now().Add(w.f.slow(err, Backoff(err, u.Attempt+1)))
 	}
-	w.f.failed("fetch", err)
+	w.f.failed(fetching, err)
 	if failure.State == state.Lost {
 		w.f.log.Error("content is lost", "content_id", u.ContentID, "created", u.Created, "reason", failure.Text)
 		w.f.r.deps.Metrics.lost(w.f.r.cfg.Connector.Name, w.f.contentType)

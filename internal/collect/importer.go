@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -152,4 +153,9 @@ func (im *fileImport) done(c Counts, err error) {
 }
 
 // Known reports whether records of a connector type can be imported.
-func Known(connectorType string) bool { return normalize.VendorKey(connectorType) != "" }
+func Known(connectorType string) bool { return slices.Contains(KnownTypes(), connectorType) }
+
+// KnownTypes lists the connector types whose records can be imported.
+func KnownTypes() []string {
+	return []string{normalize.Office365, normalize.MessageTrace, normalize.CloudApps, normalize.ServiceHealth}
+}

@@ -156,15 +156,15 @@ func (r *Runner) listNow(ctx context.Context, seen func(record.Unit)) map[string
 	failed := map[string]error{}
 	for _, f := range r.feeds {
 		wg.Go(func() {
-			err := f.prepare(ctx)
-			if err == nil {
-				var from, to time.Time
-				if from, to, err = f.window(ctx); err == nil {
-					err = f.list(ctx, from, to, seen)
+			err := f.insist(ctx, func() error {
+				from, to, err := f.window(ctx)
+				if err != nil {
+					return err
 				}
-			}
+				return f.list(ctx, from, to, seen)
+			})
 			if err == nil {
-				f.succeeded(true)
+				f.succeeded(listing)
 				return
 			}
 			mu.Lock()

@@ -100,6 +100,9 @@ func (m *Manager) Runner(id string) (*Runner, error) {
 	if r := m.runners[id]; r != nil {
 		return r.runner, nil
 	}
+	if _, ok := m.waiting[id]; ok {
+		return nil, fault.New(fault.Unavailable, "find connector", "the server is still starting").WithHint("try again in a moment")
+	}
 	return nil, fault.New(fault.Conflict, "find connector", "the connector is paused or not started yet").
 		WithHint("resume it first")
 }

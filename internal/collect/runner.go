@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/internal/clock"
+	"sluice/internal/fault"
 	"sluice/internal/record"
 	"sluice/internal/source"
 	"sluice/internal/state"
@@ -39,6 +40,9 @@ type Runner struct {
 	deps  Deps
 	log   *slog.Logger
 	feeds []*feed
+
+	mu     sync.Mutex
+	resume time.Time // nothing is fetched before: the service throttled
 }
 
 // NewRunner returns a runner that does nothing until Run.
@@ -67,6 +71,23 @@ func (r *Runner) Run(ctx context.Context) {
 	wg.Wait()
 }
 
+// pause holds back fetches for d, of this runner's clock.
+func (r *Runner) pause(d time.Duration) {
+	until := r.deps.Clock.Now().Add(d)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if until.After(r.resume) {
+		r.resume = until
+	}
+}
+
+// paused is how long fetches are still held back.
+func (r *Runner) paused() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.resume.Sub(r.deps.Clock.Now())
+}
+
 // Poke makes every content type list now.
 func (r *Runner) Poke() {
 	for _, f := range r.feeds {
@@ -90,6 +111,29 @@ func (r *Runner) Status() map[string]FeedStatus {
 	return out
 }
 
+// insistFor bounds how long a job waits for a service that is throttling or not answering.
+const insistFor = 15 * time.Minute
+
+// insist prepares the content type and lists for a job, again and again while waiting can help.
+func (f *feed) insist(ctx context.Context, list func() error) error {
+	began := f.r.deps.Clock.Now()
+	for attempt := 1; ; attempt++ {
+		err := f.prepare(ctx)
+		if err == nil {
+			err = list()
+		}
+		wait := f.slow(err, Backoff(err, attempt))
+		transient := fault.Is(err, fault.Throttled) || fault.Is(err, fault.Unavailable)
+		if !transient || f.r.deps.Clock.Now().Add(wait).Sub(began) > insistFor {
+			return err
+		}
+		f.failed(listing, err)
+		if f.r.deps.Clock.Sleep(ctx, wait) != nil {
+			return err
+		}
+	}
+}
+
 // Backfill lists [since, until) for every content type at once, beside the schedule, and queues what is new. seen is
 // called for every unit that the service lists; it must be safe for concurrent use. The first error ends the listing
 // of its content type; all types are tried.
@@ -103,17 +147,14 @@ func (r *Runner) Backfill(ctx context.Context, since, until time.Time, seen func
 	}
 	for _, f := range r.feeds {
 		wg.Go(func() {
-			err := f.prepare(ctx)
-			if err == nil {
-				err = f.list(ctx, since, until, seen)
-			}
+			err := f.insist(ctx, func() error { return f.list(ctx, since, until, seen) })
 			if err != nil {
 				mu.Lock()
 				failed[f.contentType] = err
 				mu.Unlock()
 				return
 			}
-			f.succeeded(true)
+			f.succeeded(listing)
 		})
 	}
 	wg.Wait()
