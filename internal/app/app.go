@@ -57,10 +57,14 @@ func Run(ctx context.Context, o Options) error {
 	}
 	a := &application{Options: o, log: o.Logger}
 	defer a.close()
-	if err := a.open(ctx); err != nil {
-		return err
+	err := a.open(ctx)
+	if err == nil {
+		err = a.serve(ctx)
 	}
-	return a.serve(ctx)
+	if ctx.Err() != nil && fault.Is(err, fault.Canceled) {
+		return nil // stopped while it was still on the way up
+	}
+	return err
 }
 
 // application is a running server. Everything that was opened is on the stack closers.

@@ -41,8 +41,8 @@ func DemoScenario() m365sim.Scenario {
 			},
 		}},
 		Faults: []m365sim.Fault{
-			{Route: "blob", Probability: 0.01, Kind: m365sim.AF429},
-			{Route: "blob", Probability: 0.01, Kind: m365sim.Reset},
+			{Route: "blob", First: 1, Kind: m365sim.AF429},
+			{Route: "blob", Probability: 0.005, Kind: m365sim.Reset},
 		},
 	}
 }

@@ -20,6 +20,8 @@ const (
 	marginToRetention = 10 * time.Minute
 	// skewLimit is the difference to the service's clock from which windows use the service's time.
 	skewLimit = 5 * time.Minute
+	// smallestWindow is the shortest part that a window whose listing keeps failing is cut into.
+	smallestWindow = 10 * time.Minute
 	// listChunk is how many listed units are written to the ledger in one transaction.
 	listChunk = 500
 )
@@ -191,7 +193,7 @@ func (f *feed) poll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = f.list(ctx, from, to, nil)
+	err = f.list(ctx, from, to, nil, f.r.cfg.Interval)
 	if code := fault.CodeOf(err); code == "AF20022" || code == "AF20023" {
 		f.mu.Lock()
 		f.prepared = false // the subscription went away: start it again before the next listing
@@ -246,18 +248,53 @@ func (f *feed) window(ctx context.Context) (from, to time.Time, err error) {
 	return from, to, nil
 }
 
-// list writes every unit that the service lists in [from, to) to the ledger. seen is told about each, if not nil.
-func (f *feed) list(ctx context.Context, from, to time.Time, seen func(record.Unit)) error {
+// list writes every unit that the service lists in [from, to) to the ledger. seen is told about each, if not nil; some
+// may be told twice. A window that fails while waiting can help is listed again for as long as patience lasts.
+func (f *feed) list(ctx context.Context, from, to time.Time, seen func(record.Unit), patience time.Duration) error {
 	for start := from; start.Before(to); start = start.Add(f.r.cfg.MaxWindow) {
 		end := start.Add(f.r.cfg.MaxWindow)
 		if end.After(to) {
 			end = to
 		}
-		if err := f.listWindow(ctx, source.Window{ContentType: f.contentType, From: start, To: end}, seen); err != nil {
+		if err := f.cover(ctx, source.Window{ContentType: f.contentType, From: start, To: end}, seen, patience); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// cover lists a window until it succeeded. After two failures the window is cut in half: a long run of pages, each of
+// which may fail, gets through in parts where it never would as a whole.
+func (f *feed) cover(ctx context.Context, w source.Window, seen func(record.Unit), patience time.Duration) error {
+	began := f.r.deps.Clock.Now()
+	for attempt := 1; ; attempt++ {
+		err := f.listWindow(ctx, w, seen)
+		if err == nil || !transient(err) {
+			return err
+		}
+		wait := f.slow(err, Backoff(err, attempt))
+		if f.r.deps.Clock.Now().Add(wait).Sub(began) > patience {
+			return err
+		}
+		f.failed(listing, err)
+		if f.r.deps.Clock.Sleep(ctx, wait) != nil {
+			return err
+		}
+		if half := w.To.Sub(w.From) / 2; attempt == 2 && half >= smallestWindow {
+			left, right := w, w
+			left.To = w.From.Add(half).Truncate(time.Second)
+			right.From = left.To
+			if err := f.cover(ctx, left, seen, patience); err != nil {
+				return err
+			}
+			return f.cover(ctx, right, seen, patience)
+		}
+	}
+}
+
+// transient failures go away by themselves.
+func transient(err error) bool {
+	return fault.Is(err, fault.Throttled) || fault.Is(err, fault.Unavailable)
 }
 
 func (f *feed) listWindow(ctx context.Context, w source.Window, seen func(record.Unit)) error {

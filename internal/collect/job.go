@@ -156,13 +156,13 @@ func (r *Runner) listNow(ctx context.Context, seen func(record.Unit)) map[string
 	failed := map[string]error{}
 	for _, f := range r.feeds {
 		wg.Go(func() {
-			err := f.insist(ctx, func() error {
-				from, to, err := f.window(ctx)
-				if err != nil {
-					return err
+			err := f.insist(ctx)
+			if err == nil {
+				var from, to time.Time
+				if from, to, err = f.window(ctx); err == nil {
+					err = f.list(ctx, from, to, seen, insistFor)
 				}
-				return f.list(ctx, from, to, seen)
-			})
+			}
 			if err == nil {
 				f.succeeded(listing)
 				return

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"sluice/internal/clock"
-	"sluice/internal/fault"
 	"sluice/internal/record"
 	"sluice/internal/source"
 	"sluice/internal/state"
@@ -111,20 +110,19 @@ func (r *Runner) Status() map[string]FeedStatus {
 	return out
 }
 
-// insistFor bounds how long a job waits for a service that is throttling or not answering.
+// insistFor bounds how long a job waits for a service that is throttling or not answering, per window.
 const insistFor = 15 * time.Minute
 
-// insist prepares the content type and lists for a job, again and again while waiting can help.
-func (f *feed) insist(ctx context.Context, list func() error) error {
+// insist prepares the content type for a job, again and again while waiting can help.
+func (f *feed) insist(ctx context.Context) error {
 	began := f.r.deps.Clock.Now()
 	for attempt := 1; ; attempt++ {
 		err := f.prepare(ctx)
-		if err == nil {
-			err = list()
+		if err == nil || !transient(err) {
+			return err
 		}
 		wait := f.slow(err, Backoff(err, attempt))
-		transient := fault.Is(err, fault.Throttled) || fault.Is(err, fault.Unavailable)
-		if !transient || f.r.deps.Clock.Now().Add(wait).Sub(began) > insistFor {
+		if f.r.deps.Clock.Now().Add(wait).Sub(began) > insistFor {
 			return err
 		}
 		f.failed(listing, err)
@@ -147,7 +145,10 @@ func (r *Runner) Backfill(ctx context.Context, since, until time.Time, seen func
 	}
 	for _, f := range r.feeds {
 		wg.Go(func() {
-			err := f.insist(ctx, func() error { return f.list(ctx, since, until, seen) })
+			err := f.insist(ctx)
+			if err == nil {
+				err = f.list(ctx, since, until, seen, insistFor)
+			}
 			if err != nil {
 				mu.Lock()
 				failed[f.contentType] = err
