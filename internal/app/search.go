@@ -133,6 +133,7 @@ func (s *service) renderer(r api.SearchRequest, raw bool, result *search.Result)
 // appendColumns renders chosen columns as one flat object; absent values are left out.
 func appendColumns(dst []byte, columns []search.Column, values []any) ([]byte, error) {
 	dst = append(dst, '{')
+	empty := len(dst)
 	for i, v := range values {
 		if v == nil {
 			continue
@@ -140,7 +141,7 @@ func appendColumns(dst []byte, columns []search.Column, values []any) ([]byte, e
 		if f, ok := v.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
 			v = strconv.FormatFloat(f, 'g', -1, 64)
 		}
-		if len(dst) > 1 {
+		if len(dst) > empty {
 			dst = append(dst, ',')
 		}
 		name, err := json.Marshal(columns[i].Name)
