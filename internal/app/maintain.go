@@ -11,6 +11,7 @@ const (
 	sweepEvery   = 10 * time.Minute
 	compactEvery = time.Hour
 	dropEvery    = 24 * time.Hour
+	openDayFiles = 32 // small files of a day that still grows, from which on they are merged
 )
 
 // maintain keeps the lake tidy until ctx ends: it removes files that nothing references, compacts closed days, and drops
@@ -22,16 +23,11 @@ func (a *application) maintain(ctx context.Context) error {
 		if _, _, err := a.svc.lake.Sweep(ctx); err != nil && ctx.Err() == nil {
 			a.log.Warn("remove unused files of the lake", "error", err.Error())
 		}
+		// Open days are merged when they have become many small files, closed days whenever there is anything to merge.
+		a.compact(ctx, lake.CompactOptions{Before: now.Add(2 * 24 * time.Hour), MinFiles: openDayFiles})
 		if now.Sub(compacted) >= compactEvery {
 			compacted = now
-			r, err := a.svc.lake.Compact(ctx, lake.CompactOptions{})
-			switch {
-			case ctx.Err() != nil:
-			case err != nil:
-				a.log.Warn("compact the lake", "error", err.Error())
-			case r.FilesBefore > 0:
-				a.log.Info("compacted the lake", "files_before", r.FilesBefore, "files_after", r.FilesAfter, "rows", r.Rows)
-			}
+			a.compact(ctx, lake.CompactOptions{})
 		}
 		if now.Sub(dropped) >= dropEvery {
 			dropped = now
@@ -39,6 +35,17 @@ func (a *application) maintain(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (a *application) compact(ctx context.Context, opts lake.CompactOptions) {
+	r, err := a.svc.lake.Compact(ctx, opts)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		a.log.Warn("compact the lake", "error", err.Error())
+	case r.FilesBefore > 0:
+		a.log.Info("compacted the lake", "files_before", r.FilesBefore, "files_after", r.FilesAfter, "rows", r.Rows)
+	}
 }
 
 // dropOldDays applies the retention. A clock that is far ahead of the newest commit is not believed.

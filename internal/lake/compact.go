@@ -42,8 +42,10 @@ const (
 // Compact rewrites the small files of closed days into larger ones, sorted by action and time. It holds the sort keys
 // of one output file and the values of one column of one row group in memory, some 200 MB at most for records of
 // ordinary size. Each output file is a commit of its own: an interruption loses nothing that was done. The files that
-// were replaced stay readable for GracePeriod.
+// were replaced stay readable for GracePeriod. One compaction runs at a time; others wait for it.
 func (l *Lake) Compact(ctx context.Context, opts CompactOptions) (CompactResult, error) {
+	l.compacting.Lock()
+	defer l.compacting.Unlock()
 	if opts.Index == nil {
 		opts.Index = Indices()
 	}
@@ -155,6 +157,9 @@ func (l *Lake) compactBin(ctx context.Context, t *lakeTable, b bin, sum *Compact
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if there, err := l.references(ctx, t, b.files); err != nil || !there {
+		return err // the day was dropped meanwhile: the new file stays unreferenced
+	}
 	err = l.commit(ctx, t, func(_ *table.Table, txn *table.Transaction) error {
 		rewrite := txn.NewRewrite(nil).AddDataFile(df)
 		for _, f := range b.files {
@@ -174,6 +179,19 @@ func (l *Lake) compactBin(ctx context.Context, t *lakeTable, b bin, sum *Compact
 		sum.BytesBefore += f.FileSizeBytes()
 	}
 	return nil
+}
+
+// references tells whether the table's newest snapshot has all of the files. The caller holds t.mu.
+func (l *Lake) references(ctx context.Context, t *lakeTable, files []iceberg.DataFile) (bool, error) {
+	tasks, err := t.cur.Load().Scan().PlanFiles(ctx)
+	if err != nil {
+		return false, err
+	}
+	have := make(map[string]bool, len(tasks))
+	for _, task := range tasks {
+		have[task.File.FilePath()] = true
+	}
+	return !slices.ContainsFunc(files, func(f iceberg.DataFile) bool { return !have[f.FilePath()] }), nil
 }
 
 // merger merges Parquet files of this package into one. The columns of the inputs are matched by field id.

@@ -62,6 +62,8 @@ type Lake struct {
 	catalog *sqlCatalog
 	tables  map[record.Index]*lakeTable
 
+	compacting sync.Mutex // held by Compact
+
 	mu        sync.Mutex
 	inFlight  map[string]struct{}  // paths of files that a commit is about to reference
 	condemned map[string]time.Time // files without a reference: since when
