@@ -46,7 +46,7 @@ func wire() parts { return parts{up: runServer, sim: runSimulator, queryWorker: 
 func runServer(ctx context.Context, o upOptions) error {
 	level := slog.LevelInfo
 	if o.Demo {
-		level = slog.LevelWarn // the demo's terminal is for the searches to try
+		level = slog.LevelError // the demo's terminal is for the searches to try; its faults are in sluice status
 	}
 	return app.Run(ctx, app.Options{
 		ConfigFile: o.Config, Data: o.Data, Listen: o.Listen, Demo: o.Demo, Version: o.Version, Stdout: o.Stdout,
