@@ -49,7 +49,7 @@ func runServer(ctx context.Context, o upOptions) error {
 		level = slog.LevelError // the demo's terminal is for the searches to try; its faults are in sluice status
 	}
 	return app.Run(ctx, app.Options{
-		ConfigFile: o.Config, Data: o.Data, Listen: o.Listen, Demo: o.Demo, Version: o.Version, Stdout: o.Stdout,
+		ConfigFile: o.Config, Data: o.Data, Listen: o.Listen, Demo: o.Demo, Version: o.Version, Stdout: o.Stdout, Program: os.Args[0],
 		Logger: slog.New(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: level})),
 	})
 }

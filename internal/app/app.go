@@ -34,6 +34,7 @@ type Options struct {
 	Listen     string // overrides the file's address
 	Demo       bool   // add a simulated Microsoft tenant with live traffic
 	Version    string
+	Program    string      // how the user calls this program, for commands to try
 	Clock      clock.Clock // nil: the wall clock
 	Stdout     io.Writer   // for people
 	Logger     *slog.Logger

@@ -84,12 +84,12 @@ func (a *application) greetDemo() {
 	fmt.Fprintf(&b, "Sluice is up at %s with a simulated Microsoft 365 tenant (one day of history, live traffic).\n", a.url)
 	fmt.Fprintf(&b, "Data is in %s. In a second terminal try:\n\n", a.dir.path)
 	for _, line := range []string{
-		"sluice search 'Operation:FileDownloaded' --since 24h",
-		"sluice search 'Operation:UserLoginFailed AND NOT UserId:*#EXT#*' --fields timestamp,UserId,srcip,event.reason",
-		`sluice search --lang sql 'select "event.action", count(*) n from windows_events group by 1 order by n desc limit 10'`,
+		"search 'Operation:FileDownloaded' --since 24h",
+		"search 'Operation:UserLoginFailed AND NOT UserId:*#EXT#*' --fields timestamp,UserId,srcip,event.reason",
+		`search --lang sql 'select "event.action", count(*) n from windows_events group by 1 order by n desc limit 10'`,
 	} {
-		fmt.Fprintf(&b, "    %s\n", line)
+		fmt.Fprintf(&b, "    %s %s\n", a.Program, line)
 	}
-	fmt.Fprintf(&b, "\nand `sluice status` for how collecting goes. Stop it with Ctrl-C.\n")
+	fmt.Fprintf(&b, "\nand `%s status` for how collecting goes. Stop it with Ctrl-C.\n", a.Program)
 	_, _ = a.Stdout.Write(b.Bytes())
 }
