@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
 
 	"sluice/internal/fault"
@@ -262,4 +264,43 @@ func BenchmarkEncode(b *testing.B) {
 		size = len(data)
 	}
 	b.ReportMetric(float64(size), "bytes")
+}
+
+// TestCluster uses a server that listens, as a NATS cluster outside of the process would.
+func TestCluster(t *testing.T) {
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: MaxPayload,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(30 * time.Second) {
+		t.Fatal("the NATS server does not start")
+	}
+	j := open(t, Config{URL: s.ClientURL(), FirstSeq: 7})
+	if seq := publish(t, j, 1, 6, 2<<20).Seq; seq != 7 {
+		t.Errorf("first sequence %d, want 7", seq)
+	}
+	id := j.StreamID()
+	j.Close()
+	j = open(t, Config{URL: s.ClientURL()})
+	if j.StreamID() != id || j.Created() {
+		t.Error("joining again must find the same stream")
+	}
+	r, err := j.Read(t.Context(), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if m, err := r.Next(t.Context()); err != nil || m.Seq != 7 || len(m.Data) != 2<<20 {
+		t.Errorf("read %d bytes at %d: %v", len(m.Data), m.Seq, err)
+	}
+	if _, err := Open(t.Context(), Config{URL: "nats://user:hidden@127.0.0.1:1"}); !fault.Is(err, fault.Unavailable) || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("nobody there: %v", err)
+	}
 }
