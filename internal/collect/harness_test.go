@@ -260,7 +260,10 @@ func (h *harness) records() []record.Record {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		out = append(out, b.Records...)
+		for _, r := range b.Records {
+			r.Raw = bytes.Clone(r.Raw)
+			out = append(out, r)
+		}
 	}
 	return out
 }

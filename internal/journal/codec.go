@@ -25,6 +25,9 @@ const magic = "SLB1"
 // window is how far back the compression looks: nearly as good as more, with a quarter of the memory.
 const window = 1 << 20
 
+// keptDecoded is the largest buffer that is kept for the next message.
+const keptDecoded = 16 << 20
+
 // maxDecoded bounds the memory that decoding one message may take.
 const maxDecoded = 256 << 20
 
@@ -53,6 +56,7 @@ type Codec struct {
 	dec     *zstd.Decoder
 	plain   []byte
 	encoded []byte
+	decoded []byte
 }
 
 // NewCodec returns a codec.
@@ -118,10 +122,14 @@ func appendBytes[T string | []byte](p []byte, v T) []byte {
 	return append(p, v...)
 }
 
-// Decode is the inverse of Encode. The batch's records alias one buffer that nobody else uses. A message that was
-// not made by Encode gives fault.Malformed.
+// Decode is the inverse of Encode. The raw bytes of the batch's records are valid until the next call. A message that
+// was not made by Encode gives fault.Malformed.
 func (c *Codec) Decode(data []byte) (*record.Batch, error) {
-	plain, err := c.dec.DecodeAll(data, nil)
+	if cap(c.decoded) > keptDecoded {
+		c.decoded = nil
+	}
+	plain, err := c.dec.DecodeAll(data, c.decoded[:0])
+	c.decoded = plain
 	if err != nil {
 		return nil, fault.Wrap(fault.Malformed, "decode batch", err)
 	}

@@ -211,7 +211,12 @@ func (p *parquetWriter) writeTexts(w *file.ByteArrayColumnChunkWriter, b *rowBuf
 func putDictionary(put func(arrow.Array) error, b *rowBuffer, uniq []span) error {
 	texts := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.String)
 	defer texts.Release()
+	size := 0
+	for _, s := range uniq {
+		size += int(s.len)
+	}
 	texts.Reserve(len(uniq))
+	texts.ReserveData(size)
 	for _, s := range uniq {
 		texts.Append(b.arena.get(s))
 	}

@@ -87,18 +87,19 @@ func benchCollect(ctx context.Context, o options, dir string) ([]row, error) {
 		{"  peak memory of the server", fmt.Sprintf("%.0f MB", m.peakMB), "<= 400 MB"},
 		{"  lake, bytes per event as committed", fmt.Sprintf("%.0f", m.bytesPerEvent), ""},
 	}
+	say("compacting")
+	compacted, err := w.compacted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, row{"  lake, bytes per event after compaction", fmt.Sprintf("%.0f", compacted/float64(m.events)), "<= 300 (of " + fmt.Sprint(eventSize) + ")"})
 	say("searching %d events", m.events)
 	found, err := w.searches(ctx, o.runs, m.events)
 	if err != nil {
 		return nil, err
 	}
 	rows = append(rows, found...)
-	say("compacting")
-	compacted, err := w.compacted(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return append(rows, row{"lake, bytes per event after compaction", fmt.Sprintf("%.0f", compacted/float64(m.events)), "<= 300 (of " + fmt.Sprint(eventSize) + ")"}), nil
+	return rows, nil
 }
 
 // benchLatency collects small blobs over a slow path, which only parallel fetching makes fast.
