@@ -152,6 +152,10 @@ func (s *service) compare(wanted []config.Connector, stored []state.Connector, o
 			continue
 		}
 		changed := s.changedOptions(have, w)
+		if fixed := fixedOption(w, changed); fixed != "" {
+			report(w, fixed+" cannot be changed after creation; create a connector with another name")
+			continue
+		}
 		action := api.Updated
 		if len(changed) == 0 && have.Owner == o.owner {
 			action = api.Unchanged
@@ -166,6 +170,16 @@ func (s *service) compare(wanted []config.Connector, stored []state.Connector, o
 		}
 	}
 	return changes, problems
+}
+
+// fixedOption returns the first of the changed options that is fixed at creation, "" when there is none.
+func fixedOption(c config.Connector, changed []string) string {
+	for _, o := range c.Values.Options() {
+		if o.Fixed && slices.Contains(changed, o.Name) {
+			return o.Name
+		}
+	}
+	return ""
 }
 
 // changedOptions names the options in which the stored and the wanted connector differ.
