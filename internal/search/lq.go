@@ -133,7 +133,7 @@ type lqRun struct {
 // all reads step after step, newest days first. It returns nil when the reader left.
 func (r *lqRun) all(ctx context.Context, yield func(Row, error) bool) error {
 	r.seen = map[string]bool{}
-	steps := r.plan.steps(r.limited)
+	steps := r.plan.steps(r.limited, r.searcher.cfg.PageRows)
 	for i, files := range steps {
 		r.count(files)
 		more, err := r.step(ctx, files, yield)
