@@ -35,7 +35,7 @@ vet:
 fuzz-short:
 	scripts/fuzz-short.sh
 
-bench:
+bench: build
 	$(GO) run ./test/bench
 
 docs:

@@ -439,3 +439,56 @@ func TestThrottlingHoldsBackTheBacklog(t *testing.T) {
 	}
 	r.stop()
 }
+
+func TestSweepsFindContentThatAppearsLate(t *testing.T) {
+	h := newHarness(t)
+	src := newFakeSource()
+	now := time.Now().UTC()
+	src.add(general, "new", now.Add(-time.Minute), rec("n", ""))
+	r := h.start()
+	r.manager.Start(connectorConfig(src, general))
+	h.waitLanded(general, 1)
+	// Far behind the mark, in a window that was read already.
+	src.add(general, "late", now.Add(-20*time.Hour), rec("l", ""))
+	runner, err := r.manager.Runner("c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner.Poke()
+	h.waitFor("an ordinary listing", func() bool {
+		src.mu.Lock()
+		defer src.mu.Unlock()
+		last := src.windows[len(src.windows)-1]
+		return last.To.Sub(last.From) < 3*time.Hour
+	})
+	if total := h.total(general); total.Listed != 1 {
+		t.Fatalf("an ordinary listing reached %d units: this test shows nothing", total.Listed)
+	}
+	runner.feeds[0].mu.Lock()
+	runner.feeds[0].sweptDay = time.Time{} // an hour passes
+	runner.feeds[0].mu.Unlock()
+	runner.Poke()
+	h.waitLanded(general, 2)
+	if got := h.once(); got != 2 {
+		t.Errorf("%d records, want 2", got)
+	}
+}
+
+func TestSweepDepth(t *testing.T) {
+	f := newFeed(NewRunner(RunnerConfig{Retention: 7 * 24 * time.Hour}, Deps{Logger: slog.New(slog.DiscardHandler)}), general)
+	all := 7*24*time.Hour - marginToRetention
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, step := range []struct {
+		after time.Duration
+		want  time.Duration
+	}{
+		{0, all}, {time.Minute, 0}, {59 * time.Minute, sweepDay}, {time.Hour, sweepDay}, {30 * time.Minute, 0}, {9 * time.Hour, sweepDay}, {3 * time.Hour, all}, {time.Minute, 0},
+	} {
+		at = at.Add(step.after)
+		depth := f.sweepDepth(at)
+		if depth != step.want {
+			t.Errorf("at %v: depth %v, want %v", at.Format(time.TimeOnly), depth, step.want)
+		}
+		f.swept(depth, at)
+	}
+}

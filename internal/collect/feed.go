@@ -20,6 +20,11 @@ const (
 	marginToRetention = 10 * time.Minute
 	// skewLimit is the difference to the service's clock from which windows use the service's time.
 	skewLimit = 5 * time.Minute
+	// A sweep lists further back than the mark asks for, because content can appear in a window long after it was read:
+	// a day every hour, everything that the service still lists twice a day (spec/management-activity-api.md section
+	// 6.5), and at once after a start.
+	sweepDay, sweepDayEvery = 24 * time.Hour, time.Hour
+	sweepAllEvery           = 12 * time.Hour
 	// smallestWindow is the shortest part that a window whose listing keeps failing is cut into.
 	smallestWindow = 10 * time.Minute
 	// listChunk is how many listed units are written to the ledger in one transaction.
@@ -40,6 +45,8 @@ type feed struct {
 	settled  map[record.UnitID]bool // since due units were last read, while they are being handed out; else nil
 	status   FeedStatus
 	prepared bool
+	sweptDay time.Time // when a sweep over the last day, or over everything, last succeeded
+	sweptAll time.Time
 }
 
 // FeedStatus is what a feed knows of itself; counts are in the ledger.
@@ -193,7 +200,16 @@ func (f *feed) poll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = f.list(ctx, from, to, nil, f.r.cfg.Interval)
+	depth := f.sweepDepth(to)
+	if start := to.Add(-depth); start.Before(from) {
+		from = start
+	}
+	if from.Before(f.r.cfg.Start) {
+		from = f.r.cfg.Start
+	}
+	if err = f.list(ctx, from, to, nil, f.r.cfg.Interval); err == nil {
+		f.swept(depth, to)
+	}
 	if code := fault.CodeOf(err); code == "AF20022" || code == "AF20023" {
 		f.mu.Lock()
 		f.prepared = false // the subscription went away: start it again before the next listing
@@ -224,6 +240,31 @@ func (f *feed) prepare(ctx context.Context) error {
 	f.prepared = true
 	f.mu.Unlock()
 	return nil
+}
+
+// sweepDepth is how far back the listing that is due at now has to reach at least; 0 leaves it to the mark.
+func (f *feed) sweepDepth(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case now.Sub(f.sweptAll) >= sweepAllEvery:
+		return f.r.cfg.Retention - marginToRetention
+	case now.Sub(f.sweptDay) >= sweepDayEvery:
+		return min(sweepDay, f.r.cfg.Retention-marginToRetention)
+	}
+	return 0
+}
+
+// swept notes that a listing back to depth succeeded.
+func (f *feed) swept(depth time.Duration, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case depth >= f.r.cfg.Retention-marginToRetention:
+		f.sweptDay, f.sweptAll = now, now
+	case depth > 0:
+		f.sweptDay = now
+	}
 }
 
 // window is the interval of content creation time that a scheduled listing covers: from the mark less the overlap,
