@@ -149,33 +149,6 @@ func (m *Manager) settle(ctx context.Context, open []record.UnitID, j *Job) ([]r
 	return rest, nil
 }
 
-// listNow lists what the schedule would list, for every content type at once.
-func (r *Runner) listNow(ctx context.Context, seen func(record.Unit)) map[string]error {
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	failed := map[string]error{}
-	for _, f := range r.feeds {
-		wg.Go(func() {
-			err := f.insist(ctx)
-			if err == nil {
-				var from, to time.Time
-				if from, to, err = f.window(ctx); err == nil {
-					err = f.list(ctx, from, to, seen, insistFor)
-				}
-			}
-			if err == nil {
-				f.succeeded(listing)
-				return
-			}
-			mu.Lock()
-			failed[f.contentType] = err
-			mu.Unlock()
-		})
-	}
-	wg.Wait()
-	return failed
-}
-
 // Job returns a job as it is now.
 func (m *Manager) Job(id string) (Job, error) {
 	j, _, err := m.jobs.get(id)

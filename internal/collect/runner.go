@@ -136,26 +136,38 @@ func (f *feed) insist(ctx context.Context) error {
 // called for every unit that the service lists; it must be safe for concurrent use. The first error ends the listing
 // of its content type; all types are tried.
 func (r *Runner) Backfill(ctx context.Context, since, until time.Time, seen func(record.Unit)) map[string]error {
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	failed := map[string]error{}
 	oldest := r.deps.Clock.Now().Add(-r.cfg.Retention + marginToRetention)
 	if since.Before(oldest) {
 		since = oldest
 	}
+	return r.listAll(ctx, seen, func(*feed) (from, to time.Time, err error) { return since, until, nil })
+}
+
+// listNow lists what the schedule would list, for every content type at once; otherwise it is like Backfill.
+func (r *Runner) listNow(ctx context.Context, seen func(record.Unit)) map[string]error {
+	return r.listAll(ctx, seen, func(f *feed) (from, to time.Time, err error) { return f.window(ctx) })
+}
+
+func (r *Runner) listAll(ctx context.Context, seen func(record.Unit), window func(*feed) (from, to time.Time, err error)) map[string]error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	failed := map[string]error{}
 	for _, f := range r.feeds {
 		wg.Go(func() {
 			err := f.insist(ctx)
 			if err == nil {
-				err = f.list(ctx, since, until, seen, insistFor)
+				var from, to time.Time
+				if from, to, err = window(f); err == nil {
+					err = f.list(ctx, from, to, seen, insistFor)
+				}
 			}
-			if err != nil {
-				mu.Lock()
-				failed[f.contentType] = err
-				mu.Unlock()
+			if err == nil {
+				f.succeeded(listing)
 				return
 			}
-			f.succeeded(listing)
+			mu.Lock()
+			failed[f.contentType] = err
+			mu.Unlock()
 		})
 	}
 	wg.Wait()
