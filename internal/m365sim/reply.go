@@ -142,17 +142,18 @@ func resetMidway(w http.ResponseWriter, status int, body []byte) {
 	_ = raw.Close()
 }
 
-// trickle sends the body in small pieces over a time.
+// trickle sends the body in small pieces over a time. It waits before each piece: nobody has read the whole body
+// before the time is over.
 func (s *Sim) trickle(ctx context.Context, w http.ResponseWriter, body []byte, over time.Duration) {
 	const pieces = 16
 	control := http.NewResponseController(w)
 	for i := range pieces {
+		if s.clock.Sleep(ctx, over/pieces) != nil {
+			return
+		}
 		if _, err := w.Write(body[len(body)*i/pieces : len(body)*(i+1)/pieces]); err != nil { //nolint:gosec // made-up records, for no browser
 			return
 		}
 		_ = control.Flush()
-		if s.clock.Sleep(ctx, over/pieces) != nil {
-			return
-		}
 	}
 }
