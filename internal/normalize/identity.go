@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"math"
 	"strconv"
+	"strings"
 
 	"sluice/internal/fault"
 	"sluice/internal/rawjson"
@@ -277,6 +278,22 @@ func (s *Scratch) serviceHealth(raw []byte) {
 		return
 	}
 	s.id = append(append(append(s.id, s.text[fieldID]...), ':'), s.text[fieldTime]...)
+}
+
+// TypeOfID is the connector type of the records that have an id like this one, also of a variant.
+func TypeOfID(id string) (connectorType string, ok bool) {
+	prefix, _, _ := strings.Cut(id, ":")
+	switch prefix {
+	case "o365":
+		return Office365, true
+	case "mt":
+		return MessageTrace, true
+	case "mda-al", "mda-a":
+		return CloudApps, true
+	case "sh":
+		return ServiceHealth, true
+	}
+	return "", false
 }
 
 // VariantID is the _id of a record whose identity is taken by other content.

@@ -8,7 +8,9 @@
 package record
 
 import (
+	"crypto/md5" //nolint:gosec // see IDHash
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"time"
 )
@@ -76,6 +78,13 @@ type Item struct {
 	Raw       []byte // the bytes as they came; the receiver owns them
 	Offset    int64  // of Raw in the unit's body, in bytes after decompression; the line number for files of lines
 	Malformed string // why Raw is not a usable record; empty for a good one
+}
+
+// IDHash is the first half of the MD5 of an _id. The XOR over the ids of a unit (its IDSum) is kept in the ledger and
+// can be computed again by any engine that reads the lake, so the two can be compared without listing ids.
+func IDHash(id string) uint64 {
+	sum := md5.Sum([]byte(id)) //nolint:gosec // compares what we wrote ourselves; nothing is trusted because of it
+	return binary.BigEndian.Uint64(sum[:8])
 }
 
 // Record is an item that is kept: it has an identity and a place in the lake.

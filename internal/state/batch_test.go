@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,6 +32,9 @@ func TestUnitLandsWithItsBatches(t *testing.T) {
 			t.Fatalf("unit %+v", u)
 		}
 		got := total(t, s, "c1")
+		if u.Seq != 7 {
+			t.Errorf("the unit's place is %d, want that of the last batch, 7", u.Seq)
+		}
 		want := state.Total{
 			ConnectorID: "c1", ContentType: feedType, Listed: 1, Landed: 1, Records: 3, Filtered: 4, Malformed: 2,
 			Bytes: 150, Newest: newest, LastLanded: got.LastLanded,
@@ -146,6 +150,29 @@ func TestSettleInTheStepThatClaims(t *testing.T) {
 			return st.Count(b4, []state.UnitCount{{Unit: ids[2], Duplicates: 1, Complete: true}})
 		})
 		wantKind(t, err, fault.Conflict, "became void")
+		// What became void in this step is free in this step.
+		step(t, s, term, func(st *state.Step) error {
+			for i, want := range []state.ClaimResult{duplicate, claimed} {
+				b, err := st.OpenBatch()
+				if err != nil {
+					return err
+				}
+				results, err := st.Claim(b, claims(3))
+				if err != nil {
+					return err
+				}
+				wantResults(t, results, want)
+				if i == 0 {
+					if err := st.Void(b3); err != nil {
+						return err
+					}
+				}
+				if err := st.Confirm(b, state.Position{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		// Three batches of one step; the last one loses a record to the one before, which opened after the first had
 		// looked at what is open.
 		step(t, s, term, func(st *state.Step) error {
@@ -188,8 +215,14 @@ func TestSettleTwice(t *testing.T) {
 		for name, fn := range map[string]func(*state.Step) error{
 			"confirm a void batch":     func(st *state.Step) error { return st.Confirm(b2, p(6)) },
 			"confirm an unknown batch": func(st *state.Step) error { return st.Confirm(77, p(6)) },
-			"void a published batch":   func(st *state.Step) error { return st.Void(b1) },
-			"void an unknown batch":    func(st *state.Step) error { return st.Void(77) },
+			"confirm it elsewhere":     func(st *state.Step) error { return st.Confirm(b1, p(6)) },
+			"void a settled batch": func(st *state.Step) error {
+				if err := st.Settle(p(5)); err != nil {
+					return err
+				}
+				return st.Void(b1)
+			},
+			"void an unknown batch": func(st *state.Step) error { return st.Void(77) },
 		} {
 			if err := s.Step(t.Context(), term, fn); !fault.Is(err, fault.Conflict) {
 				t.Errorf("%s: got %v, want a conflict", name, err)
@@ -275,34 +308,55 @@ func TestVoidOfImport(t *testing.T) {
 	})
 }
 
-func TestAdoptAndRevoke(t *testing.T) {
+func TestAdopt(t *testing.T) {
 	t.Parallel()
 	contract(t, func(t *testing.T, s *state.Store) {
 		term := acquire(t, s)
 		id := add(t, s, term, "c1", 1)[0]
 		b1, _ := begin(t, s, term, []int{1}, state.UnitCount{Unit: id, Records: 1, Complete: true})
 		confirm(t, s, term, b1, 1)
-		wantKind(t, s.Step(t.Context(), term, func(st *state.Step) error { return st.Adopt(b1, "old") }), fault.Conflict)
-		step(t, s, term, func(st *state.Step) error {
-			if err := st.Adopt(50, "old"); err != nil {
-				return err
-			}
-			results, err := st.Claim(50, claims(1, 2))
-			wantResults(t, results, duplicate, claimed)
-			if err != nil {
-				return err
-			}
-			return st.Confirm(50, state.Position{Stream: "s1", Seq: 9})
-		})
+		pos := state.Position{Stream: "s1", Seq: 9}
+		wantKind(t, s.Step(t.Context(), term, func(st *state.Step) error { return st.Adopt(b1, "old", pos) }), fault.Conflict)
+		wantKind(t, s.Step(t.Context(), term, func(st *state.Step) error { return st.Adopt(50, "old", state.Position{}) }), fault.Internal)
+		wantKind(t, s.Step(t.Context(), term, func(st *state.Step) error {
+			return st.Adopt(50, "old", state.Position{Stream: "s1", Seq: 1})
+		}), fault.Conflict)
+		adopt := func(count state.UnitCount) error {
+			return s.Step(t.Context(), term, func(st *state.Step) error {
+				if err := st.Adopt(50, "old", pos); err != nil {
+					return err
+				}
+				results, err := st.Claim(50, claims(1, 2))
+				if err != nil {
+					return err
+				}
+				wantResults(t, results, duplicate, claimed)
+				return st.Count(50, []state.UnitCount{count})
+			})
+		}
+		wantKind(t, adopt(state.UnitCount{Unit: id, Records: 1, Complete: true}), fault.Internal)
+		if err := adopt(state.UnitCount{Unit: id, Records: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.LastConfirmed(t.Context(), subject); err != nil || got != pos {
+			t.Errorf("last confirmed %+v, %v; want %+v", got, err, pos)
+		}
+		want := []state.PublishedBatch{
+			{Number: b1, Epoch: term.Epoch, Position: state.Position{Stream: "s1", Seq: 1}}, {Number: 50, Epoch: "old", Position: pos},
+		}
+		if got := published(t, s); !slices.Equal(got, want) {
+			t.Errorf("published %+v, want %+v", got, want)
+		}
 		if next, _ := begin(t, s, term, nil); next <= 50 {
 			t.Errorf("number %d after 50 was adopted", next)
 		}
-		step(t, s, term, func(st *state.Step) error { return st.Revoke(b1, []record.UnitID{id}) })
-		if u := unit(t, s, id); u.State != state.Listed {
-			t.Errorf("unit of the revoked batch is %s", u.State)
+		wantKind(t, s.Step(t.Context(), term, func(st *state.Step) error { _, err := st.Claim(50, claims(3)); return err }), fault.Conflict)
+		void(t, s, term, 50)
+		if u := unit(t, s, id); u.State != state.Listed || u.Records != 1 {
+			t.Errorf("unit of the adopted batch that became void: %+v", u)
 		}
 		_, results := begin(t, s, term, []int{1, 2})
-		wantResults(t, results, claimed, duplicate)
+		wantResults(t, results, duplicate, claimed)
 	})
 }
 

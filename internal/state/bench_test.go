@@ -56,7 +56,7 @@ func BenchmarkClaim(b *testing.B) {
 	}
 }
 
-// BenchmarkBatch measures the whole life of a batch of 25 units of 100 records: list, claim, count, confirm.
+// BenchmarkBatch measures the whole life of a batch of 25 units of 100 records: list, claim, count, confirm, settle.
 func BenchmarkBatch(b *testing.B) {
 	for engine, dsn := range engines {
 		b.Run(string(engine), func(b *testing.B) {
@@ -89,6 +89,9 @@ func BenchmarkBatch(b *testing.B) {
 					return st.Count(number, counts)
 				})
 				confirm(b, s, term, number, uint64(round))
+				if round%80 == 0 { // as often as the lake commits
+					settle(b, s, term, uint64(round-10))
+				}
 			}
 			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/1000/float64(b.N)/benchClaims, "cpu-us/record")
 		})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"sluice/internal/fault"
@@ -26,26 +27,48 @@ type claimRow struct {
 	content [contentSize]byte // asked for
 	pos     int               // in the call
 	held    [contentSize]byte // what the index holds in the end
+	wait    int64             // another batch that holds it and is not settled, 0 for none
 	result  ClaimResult
 }
+
+// ErrAskLake is in the chain of the error of a Claim below the floor of the ids for which the lake was not asked. See
+// Store.IDFloor.
+var ErrAskLake = errors.New("the lake must be asked first")
 
 // Claim asks for identities in the name of an open batch, in any order. The answers are in the order of the claims.
 // An id that a batch holds, this one included, is a Duplicate or a Variant, unless that batch is void: then the id is
 // Claimed and moves to this batch. Nothing is written for duplicates and variants.
 //
-// When duplicates are held by another batch that is still open, the units counted in this step with this batch wait
-// for that batch too, and are fetched again if it becomes void.
+// When duplicates are held by another batch that is not settled yet, the units counted in this step with this batch are
+// fetched again if that batch becomes void, and while it is open they wait for it.
+//
+// A claim for which the lake was asked knows more than the index:
+//
+//   - Absent: an id held by a published or settled batch up to SettledBatch should be in the lake and is not. It is
+//     Claimed and moves to this batch. Held by a later batch, or by one that is open, it is answered as above.
+//   - Present: an id that is not held, or held by a void batch, is entered with LakeContent as one that the lake has for
+//     good, whatever becomes of this batch; the answer is Duplicate or Variant. A held one is answered as above.
+//
+// Claims of the same id in one call share the lake's answer. A claim without one whose Second is not 0 and below the
+// floor of the ids fails all with a fault.Unavailable that holds ErrAskLake, before anything is written.
 func (st *Step) Claim(batch int64, claims []Claim) ([]ClaimResult, error) {
 	b, err := st.batch(batch)
 	if err != nil {
 		return nil, err
 	}
+	asked, err := st.askedLake(claims)
+	if err != nil {
+		return nil, err
+	}
 	rows, order := sortClaims(claims)
 	c := &claimer{st: st, batch: batch, info: b, look: !b.fresh}
-	for chunk := range slices.Chunk(rows, claimChunk) {
-		if err := c.chunk(chunk); err != nil {
-			return nil, err
-		}
+	if asked {
+		err = c.claimAsked(claims, rows, order)
+	} else {
+		err = c.claim(pointers(rows))
+	}
+	if err != nil {
+		return nil, err
 	}
 	if b.fresh && len(rows) > 0 {
 		keys := make([]claimKey, len(rows))
@@ -57,16 +80,31 @@ func (st *Step) Claim(batch int64, claims []Claim) ([]ClaimResult, error) {
 	results := make([]ClaimResult, len(claims))
 	for pos, i := range order {
 		row := &rows[i]
-		switch {
-		case row.pos == pos:
-			results[pos] = row.result
-		case claims[pos].Content == row.held:
-			results[pos] = Duplicate
-		default:
-			results[pos] = Variant
+		results[pos] = row.result
+		if row.pos != pos {
+			results[pos] = compareContent(claims[pos].Content, row.held)
+		}
+		if row.wait != 0 && results[pos] == Duplicate {
+			b.waits[row.wait] = struct{}{}
 		}
 	}
 	return results, nil
+}
+
+// compareContent answers a claim of an id that is held.
+func compareContent(asked, held [contentSize]byte) ClaimResult {
+	if asked == held {
+		return Duplicate
+	}
+	return Variant
+}
+
+func pointers(rows []claimRow) []*claimRow {
+	list := make([]*claimRow, len(rows))
+	for i := range rows {
+		list[i] = &rows[i]
+	}
+	return list
 }
 
 // sortClaims returns the distinct keys in the order of the index, and for each claim the position of its key.
@@ -109,32 +147,34 @@ type holder struct {
 	found   bool
 	content [contentSize]byte
 	batch   int64
+	state   int64 // of the batch
 }
 
-// chunk claims rows with distinct keys. The usual way is to insert all; only if fewer arrived is the index asked.
-func (c *claimer) chunk(rows []claimRow) error {
-	all := make([]*claimRow, len(rows))
-	for i := range rows {
-		all[i] = &rows[i]
+// claim claims rows with distinct keys for which the index alone decides.
+func (c *claimer) claim(rows []*claimRow) error {
+	for chunk := range slices.Chunk(rows, claimChunk) {
+		if err := c.chunk(chunk); err != nil {
+			return err
+		}
 	}
-	absent := all
+	return nil
+}
+
+// chunk claims at most claimChunk rows. The usual way is to insert all; only if fewer arrived is the index asked.
+func (c *claimer) chunk(rows []*claimRow) error {
+	absent := rows
 	if c.look {
-		holders, err := c.holders(all)
+		holders, err := c.holders(rows)
 		if err != nil {
 			return err
 		}
 		absent = absent[:0:0]
 		var old []*claimRow
-		for i, row := range all {
-			switch {
-			case !holders[i].found:
+		for i, row := range rows {
+			if !holders[i].found {
 				absent = append(absent, row)
-			default:
-				if again, err := c.settle(row, holders[i], false); err != nil {
-					return err
-				} else if again {
-					old = append(old, row)
-				}
+			} else if c.decide(row, holders[i], false) {
+				old = append(old, row)
 			}
 		}
 		c.look = !c.info.fresh || len(absent) < len(rows)/2
@@ -151,8 +191,7 @@ func (c *claimer) insert(rows []*claimRow, chunk int) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	packed := pack(rows)
-	n, err := c.st.tx.exec(c.sql().insert, packed, c.batch, int64(len(rows)))
+	n, err := c.st.tx.exec(c.sql().insert, pack(rows), c.batch, int64(len(rows)))
 	if err != nil {
 		return err
 	}
@@ -171,44 +210,34 @@ func (c *claimer) insert(rows []*claimRow, chunk int) error {
 	}
 	var old []*claimRow
 	for i, row := range rows {
-		again, err := c.settle(row, holders[i], !c.claimedEarlier(row.key))
-		if err != nil {
-			return err
+		if !holders[i].found {
+			return errIDGone()
 		}
-		if again {
+		if c.decide(row, holders[i], !c.claimedEarlier(row.key)) {
 			old = append(old, row)
 		}
 	}
 	return c.take(old)
 }
 
-// settle decides a row that the index has. mine says that a row of this batch was inserted just now. again is true
-// when the holder is void.
-func (c *claimer) settle(row *claimRow, h holder, mine bool) (again bool, err error) {
-	if !h.found {
-		return false, fault.New(fault.Internal, "claim ids", "an id is gone that was there")
-	}
+func errIDGone() error { return fault.New(fault.Internal, "claim ids", "an id is gone that was there") }
+
+// decide answers a row that the index has. mine says that a row of this batch was inserted just now. free is true when
+// the holder is void: then the row is not answered.
+func (c *claimer) decide(row *claimRow, h holder, mine bool) (free bool) {
 	row.held = h.content
 	if h.batch == c.batch && mine {
 		row.result = Claimed
-		return false, nil
+		return false
 	}
-	status, err := c.st.batches()
-	if err != nil {
-		return false, err
+	if h.state == batchVoid {
+		return true
 	}
-	if _, void := status.void[h.batch]; void {
-		return true, nil
+	row.result = compareContent(row.content, h.content)
+	if h.state != batchGone && h.batch != c.batch {
+		row.wait = h.batch
 	}
-	if h.content != row.content {
-		row.result = Variant
-		return false, nil
-	}
-	row.result = Duplicate
-	if _, open := status.open[h.batch]; open && h.batch != c.batch {
-		c.info.waits[h.batch] = struct{}{}
-	}
-	return false, nil
+	return false
 }
 
 // take claims rows of void batches. On PostgreSQL another subject may be faster.
@@ -226,21 +255,24 @@ func (c *claimer) take(rows []*claimRow) error {
 		}
 		return nil
 	}
+	c.st.status = nil
 	holders, err := c.holders(rows)
 	if err != nil {
 		return err
 	}
-	c.st.status = nil
 	for i, row := range rows {
-		again, err := c.settle(row, holders[i], true)
-		if err != nil {
-			return err
+		if !holders[i].found {
+			return errIDGone()
 		}
-		if again {
-			return fault.New(fault.Unavailable, "claim ids", "another publisher claims the same ids")
+		if c.decide(row, holders[i], true) {
+			return errRivalClaims()
 		}
 	}
 	return nil
+}
+
+func errRivalClaims() error {
+	return fault.New(fault.Unavailable, "claim ids", "another publisher claims the same ids")
 }
 
 // claimedEarlier reports whether an earlier call of this step asked for the key: then a row of this batch is old.
@@ -255,9 +287,6 @@ func (c *claimer) claimedEarlier(key claimKey) bool {
 
 // holders asks the index for the rows, at most claimChunk.
 func (c *claimer) holders(rows []*claimRow) ([]holder, error) {
-	if c.st.tx.s.dialect == Postgres {
-		c.st.status = nil // the rows may be of a batch that another subject opened since it was read
-	}
 	list := make([]holder, len(rows))
 	var content sql.RawBytes
 	err := c.st.tx.query(c.sql().find, func(r *sql.Rows) error {
@@ -268,7 +297,10 @@ func (c *claimer) holders(rows []*claimRow) ([]holder, error) {
 		list[n] = holder{found: true, content: [contentSize]byte(content), batch: batch}
 		return nil
 	}, pack(rows), int64(len(rows)))
-	return list, err
+	if err != nil {
+		return nil, err
+	}
+	return list, c.st.states(list)
 }
 
 // pack lays keys and contents one behind the other, for the statements below to cut up.
@@ -280,8 +312,9 @@ func pack(rows []*claimRow) []byte {
 	return buf
 }
 
-// claimSQL are the statements on the index. $1 is the packed rows; then the batch (insert, take) and how many they are.
-type claimSQL struct{ insert, find, take string }
+// claimSQL are the statements on the index. $1 is the packed rows; then the batch (not for find) and how many they are;
+// then the batch that holds them (move).
+type claimSQL struct{ insert, find, take, move string }
 
 func (c *claimer) sql() *claimSQL {
 	if c.st.tx.s.dialect == Postgres {
@@ -299,7 +332,10 @@ var (
 		find: `SELECT n, i.content, i.batch FROM numbers CROSS JOIN ids i WHERE n < $2 AND i.key = substr($1, n*36+1, 20)`,
 		take: `INSERT INTO ids (key, content, batch) SELECT substr($1, n*36+1, 20), substr($1, n*36+21, 16), $2
 			FROM numbers WHERE n < $3 ON CONFLICT (key) DO UPDATE SET content = excluded.content, batch = excluded.batch
-			WHERE ids.batch IN (SELECT number FROM batches WHERE void = 1)`,
+			WHERE ids.batch IN (SELECT number FROM batches WHERE state = 1)`,
+		move: `INSERT INTO ids (key, content, batch) SELECT substr($1, n*36+1, 20), substr($1, n*36+21, 16), $2
+			FROM numbers WHERE n < $3 ON CONFLICT (key) DO UPDATE SET content = excluded.content, batch = excluded.batch
+			WHERE ids.batch = $4`,
 	}
 	postgresClaims = claimSQL{
 		insert: `INSERT INTO ids (key, content, batch)
@@ -310,29 +346,41 @@ var (
 		take: `INSERT INTO ids (key, content, batch)
 			SELECT substr($1::bytea, n*36+1, 20), substr($1::bytea, n*36+21, 16), $2::bigint
 			FROM generate_series(0, $3::int-1) n ON CONFLICT (key) DO UPDATE SET content = excluded.content, batch = excluded.batch
-			WHERE ids.batch IN (SELECT number FROM batches WHERE void = 1)`,
+			WHERE ids.batch IN (SELECT number FROM batches WHERE state = 1)`,
+		move: `INSERT INTO ids (key, content, batch)
+			SELECT substr($1::bytea, n*36+1, 20), substr($1::bytea, n*36+21, 16), $2::bigint
+			FROM generate_series(0, $3::int-1) n ON CONFLICT (key) DO UPDATE SET content = excluded.content, batch = excluded.batch
+			WHERE ids.batch = $4::bigint`,
 	}
 )
 
-// batches reads which batches are open or void.
-func (st *Step) batches() (*batchStatus, error) {
-	if st.status != nil {
-		return st.status, nil
+// states fills in the states of the holders' batches. Only batches that were not looked up before in this step are read:
+// a chunk is held by few, while all that were ever void are many. A batch that another subject opened, published or made
+// void since is caught by writeWaits, and one that is gone stays gone.
+func (st *Step) states(list []holder) error {
+	if st.status == nil {
+		st.status = map[int64]int64{}
 	}
-	status := &batchStatus{open: map[int64]struct{}{}, void: map[int64]struct{}{}}
-	err := st.tx.query(`SELECT number, void FROM batches`, func(r *sql.Rows) error {
-		var number, void int64
-		err := r.Scan(&number, &void)
-		if void != 0 {
-			status.void[number] = struct{}{}
-		} else {
-			status.open[number] = struct{}{}
+	var unknown []int64
+	for i := range list {
+		if h := &list[i]; h.found {
+			if _, ok := st.status[h.batch]; !ok {
+				st.status[h.batch] = batchGone
+				unknown = append(unknown, h.batch)
+			}
 		}
-		return err
-	})
-	if err != nil {
-		return nil, err
 	}
-	st.status = status
-	return status, nil
+	if err := st.tx.queryRows(`SELECT b.number, b.state FROM {rows} CROSS JOIN batches b WHERE b.number = r.number`,
+		numberColumns, numberRows(unknown), func(r *sql.Rows) error {
+			var number, state int64
+			err := r.Scan(&number, &state)
+			st.status[number] = state
+			return err
+		}); err != nil {
+		return err
+	}
+	for i := range list {
+		list[i].state = st.status[list[i].batch]
+	}
+	return nil
 }

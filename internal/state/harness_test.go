@@ -118,9 +118,12 @@ func step(tb testing.TB, s *state.Store, term state.Term, fn func(*state.Step) e
 	}
 }
 
+// claimSecond is the event time of the first hundred numbered records.
+const claimSecond = 1_700_000_000
+
 // claimOf makes the claim of a numbered record with numbered content.
 func claimOf(id, content int) state.Claim {
-	c := state.Claim{Second: uint32(1_700_000_000 + id/100)}
+	c := state.Claim{Second: uint32(claimSecond + id/100)}
 	binary.BigEndian.PutUint64(c.Key[:], uint64(id)*0x9e3779b97f4a7c15)
 	binary.BigEndian.PutUint64(c.Content[:], uint64(content))
 	return c
@@ -161,6 +164,29 @@ func confirm(tb testing.TB, s *state.Store, term state.Term, batch int64, seq ui
 func void(tb testing.TB, s *state.Store, term state.Term, batch int64) {
 	tb.Helper()
 	step(tb, s, term, func(st *state.Step) error { return st.Void(batch) })
+}
+
+func settle(tb testing.TB, s *state.Store, term state.Term, seq uint64) {
+	tb.Helper()
+	step(tb, s, term, func(st *state.Step) error { return st.Settle(state.Position{Stream: "s1", Seq: seq}) })
+}
+
+func published(tb testing.TB, s *state.Store) []state.PublishedBatch {
+	tb.Helper()
+	list, err := s.Published(context.Background())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return list
+}
+
+func due(tb testing.TB, s *state.Store, connector string) []state.LedgerUnit {
+	tb.Helper()
+	list, err := s.DueUnits(context.Background(), connector, feedType, time.Now(), 1000)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return list
 }
 
 var day = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -2,6 +2,8 @@ package state_test
 
 import (
 	"database/sql"
+	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -9,6 +11,7 @@ import (
 	"testing"
 
 	"sluice/internal/fault"
+	"sluice/internal/record"
 	"sluice/internal/state"
 )
 
@@ -26,11 +29,87 @@ func TestOpenRefusesNewerVersion(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := state.Open(t.Context(), dsn, state.Options{})
-			wantKind(t, err, fault.Config, "written by a newer version of Sluice (schema 999, this one knows 1)")
+			wantKind(t, err, fault.Config, "written by a newer version of Sluice (schema 999, this one knows 2)")
 			if hint := fault.HintOf(err); !strings.Contains(hint, "install that version") {
 				t.Errorf("hint %q", hint)
 			}
 		})
+	}
+}
+
+// A database of the first version opens, and what it holds means what it meant.
+func TestOpenOfFirstVersion(t *testing.T) {
+	t.Parallel()
+	for engine, dsn := range engines {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			dsn := dsn(t)
+			id := unitOf(1).ID("c1")
+			firstVersion(t, engine, dsn, id)
+			s := open(t, dsn, state.Options{})
+			if u := unit(t, s, id); u.State != state.Landed || u.Records != 3 || u.IDSum != 0 || u.AskLake || u.Seq != 0 || !u.LookAt.IsZero() {
+				t.Errorf("unit %+v", u)
+			}
+			if open, err := s.OpenBatches(t.Context()); err != nil || len(open) != 1 || open[0] != (state.OpenBatch{Number: 6, Epoch: "e"}) {
+				t.Errorf("open batches %+v, %v", open, err)
+			}
+			if got := published(t, s); len(got) != 0 {
+				t.Errorf("published batches %+v", got)
+			}
+			term := acquire(t, s)
+			b, results := begin(t, s, term, []int{1, 2})
+			wantResults(t, results, claimed, duplicate)
+			confirm(t, s, term, b, 1)
+			void(t, s, term, 6)
+			if changed, err := s.Recount(t.Context(), term); err != nil || len(changed) > 0 {
+				t.Errorf("recount found %+v, %v", changed, err)
+			}
+		})
+	}
+}
+
+// firstVersion makes a database with the first migration alone: a landed unit, a void batch that holds record 1, an open
+// one, and record 2 in one that was published.
+func firstVersion(t *testing.T, engine state.Dialect, dsn string, unit record.UnitID) {
+	t.Helper()
+	script, err := os.ReadFile(filepath.Join("migrations", string(engine), "0001_init.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	driver, start, bytes := "sqlite", "PRAGMA application_id = 0x536c6365", "x'%x'"
+	if engine == state.Postgres {
+		driver, start, bytes = "pgx", "SELECT 1", `'\x%x'`
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	lit := func(b []byte) string { return fmt.Sprintf(bytes, b) }
+	key := func(id int) string {
+		c := claimOf(id, 1)
+		return lit(append(binary.BigEndian.AppendUint32(nil, c.Second), c.Key[:]...))
+	}
+	content := claimOf(1, 1).Content
+	statements := append(strings.Split(string(script), ";\n"), start,
+		"CREATE TABLE schema_version (version BIGINT NOT NULL PRIMARY KEY, applied BIGINT NOT NULL)",
+		"INSERT INTO schema_version VALUES (1, 0)",
+		"INSERT INTO feeds (connector_id, content_type, listed, landed, records) VALUES ('c1', '"+feedType+"', 1, 1, 3)",
+		"INSERT INTO units (id, feed, unit_key, content_id, uri, created, expires, state, complete, records, listed_at) VALUES ("+
+			lit(unit[:])+", 1, 'k', '', '', 1, 1, 2, 1, 3, 1)",
+		"INSERT INTO batches (number, subject, epoch, void) VALUES (5, '"+subject+"', 'e', 1), (6, '"+subject+"', 'e', 0)",
+		"INSERT INTO ids (key, content, batch) VALUES ("+key(1)+", "+lit(content[:])+", 5), ("+key(2)+", "+lit(content[:])+", 4)",
+		map[state.Dialect]string{
+			state.SQLite: "UPDATE batch_number SET last = 6", state.Postgres: "SELECT setval('batch_number', 6)",
+		}[engine],
+	)
+	for _, statement := range statements {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
 	}
 }
 

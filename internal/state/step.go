@@ -21,12 +21,13 @@ type Step struct {
 	feeds  map[feedKey]int64    // seen or made in this step
 	deltas map[int64]*feedDelta // by feed, written once at the end
 	live   map[int64]*liveBatch // open batches of this term, seen in this step
-	status *batchStatus         // of other batches, nil when it must be read
+	status map[int64]int64      // states of batches that were looked up, see states
+	floor  int64                // of the ids, Unix seconds; -1: must be read
 }
 
 // feedDelta is what a step adds to the totals of a feed.
 type feedDelta struct {
-	listed, landed, pending, lost                   int64
+	listed, landed, pending, retrying, lost         int64
 	bytes, records, duplicates, filtered, malformed int64
 	newest, lastLanded                              int64
 }
@@ -36,12 +37,10 @@ type liveBatch struct {
 	fresh   bool                       // opened in this step: all its claims are in claimed
 	claimed [][]claimKey               // keys of earlier Claim calls of this step, each sorted
 	counted map[record.UnitID]struct{} // units counted in this step
-	waits   map[int64]struct{}         // open batches to which it lost records as duplicates in this step
+	waits   map[int64]struct{}         // batches not settled to which it lost records as duplicates in this step
 	stale   bool                       // one of those became void in this step
+	adopted bool                       // published already
 }
-
-// batchStatus holds the batches that are not published.
-type batchStatus struct{ open, void map[int64]struct{} }
 
 // Step runs fn in one transaction, after it made sure that the term is the current one (fault.Conflict if not). What
 // fn did through the Step is committed when fn and the commit succeed, and otherwise nothing of it happened.
@@ -54,7 +53,7 @@ func (s *Store) Step(ctx context.Context, t Term, fn func(*Step) error) error {
 }
 
 func (s *Store) step(ctx context.Context, op string, t Term, fn func(*Step) error) error {
-	st := &Step{term: t, now: s.clock.Now(), feeds: map[feedKey]int64{}, deltas: map[int64]*feedDelta{}, live: map[int64]*liveBatch{}}
+	st := &Step{term: t, now: s.clock.Now(), feeds: map[feedKey]int64{}, deltas: map[int64]*feedDelta{}, live: map[int64]*liveBatch{}, floor: -1}
 	err := s.fenced(ctx, op, t, func(tx *tx) error {
 		st.tx = tx
 		if err := fn(st); err != nil {
@@ -104,8 +103,9 @@ var newUnitColumns = columns{
 	{"listed_at", "bigint"},
 }
 
-// AddUnits writes units of a connector (or import) into the ledger, state Listed. Units that the ledger has already
-// are left as they are. It returns how many were new.
+// AddUnits writes units of a connector (or import) into the ledger, state Listed. Units that the ledger has already are left
+// as they are, but for the address and the expiry of those that have not landed: the newest listing knows them best, and
+// one that a damaged listing once brought must not stay. It returns how many were new.
 func (st *Step) AddUnits(connectorID string, units []record.Unit) (added int, err error) {
 	byFeed := map[int64][][]any{}
 	for _, u := range units {
@@ -124,6 +124,13 @@ func (st *Step) AddUnits(connectorID string, units []record.Unit) (added int, er
 			ON CONFLICT (id) DO NOTHING`, newUnitColumns, byFeed[feed])
 		if err != nil {
 			return 0, err
+		}
+		if n < int64(len(byFeed[feed])) {
+			if _, err := st.tx.execRows(`UPDATE units SET uri = r.uri, expires = r.expires FROM {rows}
+				WHERE units.id = r.id AND units.state <> 2 AND (units.uri <> r.uri OR units.expires <> r.expires)`,
+				newUnitColumns, byFeed[feed]); err != nil {
+				return 0, err
+			}
 		}
 		d := st.delta(feed)
 		d.listed += n
@@ -164,22 +171,19 @@ type unitRow struct {
 	feed        int64
 	state       int64
 	connectorID string
+	contentType string
 }
 
 // load reads and locks units. An id that the ledger does not have is a fault.NotFound.
 func (st *Step) load(ids []record.UnitID) (map[record.UnitID]unitRow, error) {
 	found := make(map[record.UnitID]unitRow, len(ids))
-	rows := make([][]any, len(ids))
-	for i, id := range ids {
-		rows[i] = []any{id[:]}
-	}
 	// CROSS JOIN makes SQLite begin with the few rows.
-	err := st.tx.queryRows(`SELECT u.id, u.feed, u.state, f.connector_id FROM {rows} CROSS JOIN units u CROSS JOIN feeds f
-		WHERE u.id = r.id AND f.id = u.feed ORDER BY u.id {lock:u}`, columns{{"id", "bytea"}}, rows,
+	err := st.tx.queryRows(`SELECT u.id, u.feed, u.state, f.connector_id, f.content_type FROM {rows} CROSS JOIN units u CROSS JOIN feeds f
+		WHERE u.id = r.id AND f.id = u.feed ORDER BY u.id {lock:u}`, idColumns, idRows(ids),
 		func(r *sql.Rows) error {
 			var u unitRow
 			var id []byte
-			err := r.Scan(&id, &u.feed, &u.state, &u.connectorID)
+			err := r.Scan(&id, &u.feed, &u.state, &u.connectorID, &u.contentType)
 			copy(u.id[:], id)
 			found[u.id] = u
 			return err
@@ -229,48 +233,6 @@ func (st *Step) Fail(failures []UnitFailure) error {
 	return err
 }
 
-// Requeue makes units due now: all that are retrying, or the given one in whatever state it is, even landed (its
-// records are then found to be duplicates unless their batch was revoked). Units whose body waits in unconfirmed
-// batches are left alone. It returns how many units are due because of it; a unit that is listed counts.
-func (s *Store) Requeue(ctx context.Context, t Term, connectorID string, unit *record.UnitID) (n int, err error) {
-	err = s.step(ctx, "queue units again", t, func(st *Step) error {
-		if unit != nil {
-			n, err = st.requeueUnit(connectorID, *unit)
-			return err
-		}
-		changed, err := st.tx.exec(`UPDATE units SET next_try = ? WHERE state = 1 AND complete = 0
-			AND feed IN (SELECT id FROM feeds WHERE connector_id = ?)`, micros(st.now), connectorID)
-		n = int(changed)
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	return n, nil
-}
-
-func (st *Step) requeueUnit(connectorID string, id record.UnitID) (int, error) {
-	units, err := st.load([]record.UnitID{id})
-	if err != nil {
-		return 0, err
-	}
-	u := units[id]
-	if u.connectorID != connectorID {
-		return 0, notFound("", "unit %s does not belong to this connector", id)
-	}
-	if u.state == listed {
-		return 1, nil
-	}
-	// A complete unit that is not landed yet lands with its batches.
-	n, err := st.tx.exec(`UPDATE units SET state = 1, next_try = ?, complete = 0 WHERE id = ? AND (complete = 0 OR state = 2)`,
-		micros(st.now), id[:])
-	if err != nil || n == 0 {
-		return 0, err
-	}
-	st.move(u.feed, u.state, retrying)
-	return 1, nil
-}
-
 // move counts a change of state.
 func (st *Step) move(feed, from, to int64) {
 	d := st.delta(feed)
@@ -279,8 +241,11 @@ func (st *Step) move(feed, from, to int64) {
 			return
 		}
 		switch state {
-		case listed, retrying:
+		case listed:
 			d.pending += by
+		case retrying:
+			d.pending += by
+			d.retrying += by
 		case landed:
 			d.landed += by
 		case lost:
@@ -305,10 +270,11 @@ func (st *Step) writeDeltas() error {
 		if *d == (feedDelta{}) {
 			continue
 		}
-		if _, err := st.tx.exec(`UPDATE feeds SET listed = listed + ?, landed = landed + ?, pending = pending + ?, lost = lost + ?,
+		if _, err := st.tx.exec(`UPDATE feeds SET listed = listed + ?, landed = landed + ?, pending = pending + ?,
+			retrying = retrying + ?, lost = lost + ?,
 			bytes = bytes + ?, records = records + ?, duplicates = duplicates + ?, filtered = filtered + ?, malformed = malformed + ?,
 			newest = CASE WHEN newest < ? THEN ? ELSE newest END, last_landed = CASE WHEN last_landed < ? THEN ? ELSE last_landed END
-			WHERE id = ?`, d.listed, d.landed, d.pending, d.lost, d.bytes, d.records, d.duplicates, d.filtered, d.malformed,
+			WHERE id = ?`, d.listed, d.landed, d.pending, d.retrying, d.lost, d.bytes, d.records, d.duplicates, d.filtered, d.malformed,
 			d.newest, d.newest, d.lastLanded, d.lastLanded, feed); err != nil {
 			return err
 		}

@@ -92,11 +92,18 @@ func TestLostTermWritesNothing(t *testing.T) {
 		acquire(t, s)
 		none := func(*state.Step) error { t.Error("the function of a lost term was called"); return nil }
 		_, addErr := s.AddUnits(ctx, old, "c1", []record.Unit{unitOf(2)})
-		_, requeueErr := s.Requeue(ctx, old, "c1", &id)
+		_, retryErr := s.Retry(ctx, old, "c1", "", nil, true)
+		_, pruneErr := s.Prune(ctx, old, day, 0)
+		_, foldErr := s.Fold(ctx, old, time.Now(), 0)
+		_, recountErr := s.Recount(ctx, old)
 		for name, err := range map[string]error{
 			"step":    s.Step(ctx, old, none),
 			"add":     addErr,
-			"requeue": requeueErr,
+			"retry":   retryErr,
+			"prune":   pruneErr,
+			"fold":    foldErr,
+			"recount": recountErr,
+			"marks":   s.SetFeedMarks(ctx, old, "c1", feedType, state.FeedMarks{}),
 			"fail":    s.FailUnits(ctx, old, []state.UnitFailure{{ID: id, State: state.Lost}}),
 		} {
 			if !fault.Is(err, fault.Conflict) {

@@ -13,8 +13,9 @@ import (
 // Statements are written once for both engines, with ? for parameters and these marks:
 //
 //	{rows}    the rows given to execRows and queryRows, as a table expression
-//	{lock}    FOR UPDATE on PostgreSQL ({lock:u}: of u only; {share}: FOR SHARE); SQLite has one writer, needs no row locks
-//	{retry}   the index to use on SQLite, whose planner knows no statistics here
+//	{lock}    FOR UPDATE on PostgreSQL ({lock:u}: of u only; {share:b}: FOR SHARE of b); SQLite has one writer, needs no
+//	          row locks
+//	{retry}   the index to use on SQLite, whose planner knows no statistics here; {look} and {created} alike
 //
 // Statements with $1, $2 are for one engine only and hold no ?.
 
@@ -32,8 +33,10 @@ func (s *Store) rebind(query string) string {
 }
 
 var (
-	sqliteMarks   = strings.NewReplacer("{lock}", "", "{lock:u}", "", "{share}", "", "{retry}", "INDEXED BY units_retry")
-	postgresMarks = strings.NewReplacer("{lock}", "FOR UPDATE", "{lock:u}", "FOR UPDATE OF u", "{share}", "FOR SHARE", "{retry}", "")
+	sqliteMarks = strings.NewReplacer("{lock}", "", "{lock:u}", "", "{share:b}", "",
+		"{retry}", "INDEXED BY units_retry", "{look}", "INDEXED BY units_look", "{created}", "INDEXED BY units_created")
+	postgresMarks = strings.NewReplacer("{lock}", "FOR UPDATE", "{lock:u}", "FOR UPDATE OF u", "{share:b}", "FOR SHARE OF b",
+		"{retry}", "", "{look}", "", "{created}", "")
 )
 
 // numbered replaces each ? by $1, $2, ...

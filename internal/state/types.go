@@ -68,8 +68,22 @@ type LedgerUnit struct {
 	Duplicates  int64
 	Filtered    int64
 	Malformed   int64
+	IDSum       uint64 // see UnitCount.IDSum; 0 beside records means not known: counted by a version that kept no sums
 	ListedAt    time.Time
 	LandedAt    time.Time
+	Seq         uint64    // journal sequence of the last published batch that counted something for it, 0 for none
+	AskLake     bool      // set by Step.Heal: whoever fetches it asks the lake for every id, see Claim.Lake
+	LookAt      time.Time // when a second look is due, zero for none
+	Looks       int       // second looks so far
+}
+
+// Cursor is the place of the unit in the order of Units and UnitsBetween.
+func (u *LedgerUnit) Cursor() UnitCursor { return UnitCursor{Created: u.Created, ID: u.ID} }
+
+// UnitCursor is a place in a list of units that is ordered by Created, then ID. The zero value is the beginning.
+type UnitCursor struct {
+	Created time.Time
+	ID      record.UnitID
 }
 
 // UnitFailure says how an attempt at a unit ended without landing.
@@ -81,11 +95,25 @@ type UnitFailure struct {
 	Text    string // no secrets
 }
 
+// LakeAnswer says whether the lake was asked for an id before it was claimed, and what it said.
+type LakeAnswer uint8
+
+// The answers of the lake.
+const (
+	NotAsked LakeAnswer = iota // the index of identities alone decides
+	Absent                     // the lake has no record with this id
+	Present                    // the lake has one; Claim.LakeContent is the hash of its content
+)
+
 // Claim asks for the right to land one record.
 type Claim struct {
-	Second  uint32   // event time, Unix seconds: neighbouring keys for neighbouring events
+	Second  uint32   // event time, Unix seconds: neighbouring keys for neighbouring events; 0 for records without a time
 	Key     [16]byte // hash of generation and _id
 	Content [16]byte // hash of the canonical content
+
+	Lake         LakeAnswer
+	LakeContent  [16]byte // hash of the canonical content that the lake holds, when Present
+	SettledBatch int64    // when the lake answered, it had all records of every batch up to this number
 }
 
 // ClaimResult answers a Claim.
@@ -106,8 +134,12 @@ type UnitCount struct {
 	Duplicates int64
 	Filtered   int64
 	Malformed  int64
-	Complete   bool      // the unit's body ended complete and valid with this batch
-	Newest     time.Time // newest event time among the records
+	// IDSum is the XOR of the first 8 bytes (big endian) of md5(_id) over the records that land, quarantined ones
+	// included. The lake can compute the same of what it holds.
+	IDSum     uint64
+	Complete  bool      // the unit's body ended complete and valid with this batch
+	AskedLake bool      // with Complete: the lake was asked for every id of the body
+	Newest    time.Time // newest event time among the records
 }
 
 // Total is the ledger summed up for one connector and content type.
@@ -116,7 +148,8 @@ type Total struct {
 	ContentType string
 	Listed      int64 // units ever listed
 	Landed      int64
-	Pending     int64
+	Pending     int64 // listed or retrying
+	Retrying    int64
 	Lost        int64
 	Records     int64
 	Duplicates  int64
@@ -132,6 +165,50 @@ type Total struct {
 type OpenBatch struct {
 	Number int64
 	Epoch  string
+}
+
+// PublishedBatch is a batch that is in the journal and, as far as the state knows, not in the lake yet.
+type PublishedBatch struct {
+	Number   int64
+	Epoch    string
+	Position Position
+}
+
+// HealUnit is a unit of which the lake does not hold what it should, with what the lake really holds of it.
+type HealUnit struct {
+	ID        record.UnitID
+	Records   int64
+	Malformed int64
+	IDSum     uint64 // over both, see UnitCount.IDSum
+}
+
+// Hour is what folded units of one feed, created within one hour, add up to.
+type Hour struct {
+	Start      time.Time
+	Units      int64 // all of them landed
+	Records    int64
+	Duplicates int64
+	Filtered   int64
+	Malformed  int64
+	Bytes      int64
+	IDSum      uint64 // XOR over the units, see UnitCount.IDSum
+}
+
+// Gap is an interval of content creation time of which nobody can say that all was collected.
+type Gap struct {
+	ConnectorID string
+	ContentType string
+	From, To    time.Time // To is not part of it
+	Reason      string    // for people; gaps are merged only with others of the same reason
+	NoticedAt   time.Time
+}
+
+// FeedMarks is how far the listing of a feed has come, kept over restarts.
+type FeedMarks struct {
+	ListedUntil time.Time // the end of the last listing that was complete
+	SweptDay    time.Time // when the last day was last listed again
+	SweptAll    time.Time // when everything that the service still lists was last listed again
+	LooksGrew   bool      // a second look once found more than the first: every unit gets one
 }
 
 // ImportJob is one run of `sluice import`.

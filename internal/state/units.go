@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -32,20 +33,22 @@ type UnitFilter struct {
 	ConnectorID string
 	ContentType string
 	States      []UnitState
-	Limit       int // 0: all
+	From, To    time.Time  // of Created; To is not part of it
+	After       UnitCursor // only units behind this place in the order
+	Limit       int        // 0: all
 }
 
 const unitSelect = `SELECT u.id, f.connector_id, f.content_type, u.unit_key, u.content_id, u.uri, u.created, u.expires, u.state,
 	u.attempt, u.next_try, u.error_kind, u.error_text, u.bytes, u.records, u.duplicates, u.filtered, u.malformed,
-	u.listed_at, u.landed_at `
+	u.id_sum, u.listed_at, u.landed_at, u.seq, u.ask_lake, u.look_at, u.looks `
 
 func scanUnit(r *sql.Rows) (LedgerUnit, error) {
 	var u LedgerUnit
 	var id []byte
-	var created, expires, code, next, listedAt, landedAt int64
+	var created, expires, code, next, idSum, listedAt, landedAt, askLake, lookAt int64
 	err := r.Scan(&id, &u.ConnectorID, &u.ContentType, &u.Key, &u.ContentID, &u.URI, &created, &expires, &code,
 		&u.Attempt, &next, &u.ErrorKind, &u.ErrorText, &u.Bytes, &u.Records, &u.Duplicates, &u.Filtered, &u.Malformed,
-		&listedAt, &landedAt)
+		&idSum, &listedAt, &landedAt, &u.Seq, &askLake, &lookAt, &u.Looks)
 	if err != nil {
 		return u, err
 	}
@@ -55,7 +58,8 @@ func scanUnit(r *sql.Rows) (LedgerUnit, error) {
 	copy(u.ID[:], id)
 	u.State = stateNames[code]
 	u.Created, u.Expires, u.NextTry = fromMicros(created), fromMicros(expires), fromMicros(next)
-	u.ListedAt, u.LandedAt = fromMicros(listedAt), fromMicros(landedAt)
+	u.IDSum, u.AskLake = uint64(idSum), askLake != 0
+	u.ListedAt, u.LandedAt, u.LookAt = fromMicros(listedAt), fromMicros(landedAt), fromMicros(lookAt)
 	return u, nil
 }
 
@@ -69,9 +73,11 @@ func (s *Store) units(ctx context.Context, query string, args ...any) ([]LedgerU
 	return list, err
 }
 
+func compareIDs(a, b record.UnitID) int { return bytes.Compare(a[:], b[:]) }
+
 // oldestFirst is the order in which units are worked on.
 func oldestFirst(a, b LedgerUnit) int {
-	return cmp.Or(a.Created.Compare(b.Created), bytes.Compare(a.ID[:], b.ID[:]))
+	return cmp.Or(a.Created.Compare(b.Created), compareIDs(a.ID, b.ID))
 }
 
 // DueUnits returns units to fetch, at most limit, ordered by Created, then ID: those that are listed, and those that
@@ -97,6 +103,19 @@ func (s *Store) DueUnits(ctx context.Context, connectorID, contentType string, n
 	due = append(due, again...)
 	slices.SortFunc(due, oldestFirst)
 	return due[:min(limit, len(due))], nil
+}
+
+// NewestDue returns listed units to fetch, newest first, at most limit: what is new must not wait behind a backlog. Units
+// that are retrying are not among them.
+func (s *Store) NewestDue(ctx context.Context, connectorID, contentType string, limit int) ([]LedgerUnit, error) {
+	const op = "read newest due units"
+	feed, ok, err := s.feed(ctx, connectorID, contentType)
+	if err != nil || !ok || limit <= 0 {
+		return nil, classify(op, err)
+	}
+	list, err := s.units(ctx, unitSelect+`FROM units u JOIN feeds f ON f.id = u.feed
+		WHERE u.feed = ? AND u.state = 0 AND u.complete = 0 ORDER BY u.created DESC, u.id DESC LIMIT ?`, feed, int64(limit))
+	return list, classify(op, err)
 }
 
 // NextDue returns when a unit of the feed is due next: now if one is listed, else the earliest NextTry. ok is false
@@ -126,21 +145,22 @@ func (s *Store) NextDue(ctx context.Context, connectorID, contentType string) (n
 	return next, ok, classify(op, err)
 }
 
-// Mark returns the greatest Created of the landed and lost units of a feed and the smallest one of its open units
-// (listed or retrying); zero when there are none. It is four look-ups in an index.
+// Mark returns the greatest Created of the landed and lost units of a feed, folded ones included, and the smallest one of
+// its open units (listed or retrying); zero when there are none. It is five look-ups in an index.
 func (s *Store) Mark(ctx context.Context, connectorID, contentType string) (newestDone, oldestOpen time.Time, err error) {
 	const op = "read mark"
 	feed, ok, err := s.feed(ctx, connectorID, contentType)
 	if err != nil || !ok {
 		return time.Time{}, time.Time{}, classify(op, err)
 	}
-	var marks [4]sql.NullInt64
+	var marks [5]sql.NullInt64
 	err = s.rows(ctx, `SELECT (SELECT MIN(created) FROM units WHERE feed = ? AND state = 0),
 		(SELECT MIN(created) FROM units WHERE feed = ? AND state = 1),
 		(SELECT MAX(created) FROM units WHERE feed = ? AND state = 2),
-		(SELECT MAX(created) FROM units WHERE feed = ? AND state = 3)`, []any{feed, feed, feed, feed},
-		func(r *sql.Rows) error { return r.Scan(&marks[0], &marks[1], &marks[2], &marks[3]) })
-	return fromMicros(max(marks[2].Int64, marks[3].Int64)), earliest(marks[0], marks[1]), classify(op, err)
+		(SELECT MAX(created) FROM units WHERE feed = ? AND state = 3),
+		(SELECT newest FROM unit_hours WHERE feed = ? ORDER BY hour DESC LIMIT 1)`, []any{feed, feed, feed, feed, feed},
+		func(r *sql.Rows) error { return r.Scan(&marks[0], &marks[1], &marks[2], &marks[3], &marks[4]) })
+	return fromMicros(max(marks[2].Int64, marks[3].Int64, marks[4].Int64)), earliest(marks[0], marks[1]), classify(op, err)
 }
 
 // earliest is the earlier of two times that may be absent.
@@ -204,6 +224,18 @@ func (s *Store) Units(ctx context.Context, filter UnitFilter) ([]LedgerUnit, err
 			args = append(args, state.code())
 		}
 	}
+	if !filter.From.IsZero() {
+		query.WriteString(` AND u.created >= ?`)
+		args = append(args, micros(filter.From))
+	}
+	if !filter.To.IsZero() {
+		query.WriteString(` AND u.created < ?`)
+		args = append(args, micros(filter.To))
+	}
+	if filter.After != (UnitCursor{}) {
+		query.WriteString(` AND (u.created, u.id) > (?, ?)`)
+		args = append(args, micros(filter.After.Created), filter.After.ID[:])
+	}
 	query.WriteString(` ORDER BY u.created, u.id`)
 	if filter.Limit > 0 {
 		query.WriteString(` LIMIT ?`)
@@ -213,29 +245,26 @@ func (s *Store) Units(ctx context.Context, filter UnitFilter) ([]LedgerUnit, err
 	return list, classify("read units", err)
 }
 
+// UnitsBetween returns units of a feed in all states that were created in [from, to), ordered by Created, then ID, behind
+// after, at most limit. A zero to is no end, a zero cursor the beginning.
+func (s *Store) UnitsBetween(ctx context.Context, connectorID, contentType string, from, to time.Time, after UnitCursor, limit int) ([]LedgerUnit, error) {
+	const op = "read units"
+	feed, ok, err := s.feed(ctx, connectorID, contentType)
+	if err != nil || !ok || limit <= 0 {
+		return nil, classify(op, err)
+	}
+	end := int64(math.MaxInt64)
+	if !to.IsZero() {
+		end = micros(to)
+	}
+	list, err := s.units(ctx, unitSelect+`FROM units u {created} JOIN feeds f ON f.id = u.feed
+		WHERE u.feed = ? AND u.created >= ? AND u.created < ? AND (u.created, u.id) > (?, ?) ORDER BY u.created, u.id LIMIT ?`,
+		feed, max(micros(from), micros(after.Created)), end, micros(after.Created), after.ID[:], int64(limit))
+	return list, classify(op, err)
+}
+
 // marks returns n parameter marks.
 func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
-
-// Totals returns the sums of all feeds, also those of deleted connectors and imports, in no particular order.
-func (s *Store) Totals(ctx context.Context) ([]Total, error) {
-	var list []Total
-	err := s.rows(ctx, `SELECT f.connector_id, f.content_type, f.listed, f.landed, f.pending, f.lost, f.records, f.duplicates,
-		f.filtered, f.malformed, f.bytes, f.newest, f.last_landed,
-		(SELECT MIN(u.created) FROM units u WHERE u.feed = f.id AND u.state = 0),
-		(SELECT MIN(u.created) FROM units u WHERE u.feed = f.id AND u.state = 1) FROM feeds f`, nil,
-		func(r *sql.Rows) error {
-			var t Total
-			var newest, lastLanded int64
-			var oldest [2]sql.NullInt64
-			err := r.Scan(&t.ConnectorID, &t.ContentType, &t.Listed, &t.Landed, &t.Pending, &t.Lost, &t.Records, &t.Duplicates,
-				&t.Filtered, &t.Malformed, &t.Bytes, &newest, &lastLanded, &oldest[0], &oldest[1])
-			t.Newest, t.LastLanded = fromMicros(newest), fromMicros(lastLanded)
-			t.OldestOpen = earliest(oldest[0], oldest[1])
-			list = append(list, t)
-			return err
-		})
-	return list, classify("read totals", err)
-}
 
 // feed returns the number of a feed. ok is false when no unit of it was ever listed.
 func (s *Store) feed(ctx context.Context, connectorID, contentType string) (id int64, ok bool, err error) {

@@ -30,7 +30,7 @@ func TestLedger(t *testing.T) {
 		if err != nil || n != 1 {
 			t.Fatalf("added %d, %v; want 1", n, err)
 		}
-		want := unitOf(7)
+		want := changed // the newest listing knows best where an open unit is
 		u := unit(t, s, want.ID("c1"))
 		if u.Unit != want || u.ConnectorID != "c1" || u.State != state.Listed || u.ListedAt.IsZero() {
 			t.Errorf("unit %+v, want %+v", u, want)
@@ -137,50 +137,130 @@ func TestFailAndRetry(t *testing.T) {
 	})
 }
 
-func TestRequeue(t *testing.T) {
+func TestRetry(t *testing.T) {
 	t.Parallel()
 	contract(t, func(t *testing.T, s *state.Store) {
 		ctx := t.Context()
 		term := acquire(t, s)
-		ids := add(t, s, term, "c1", 1, 2, 3, 4)
+		ids := add(t, s, term, "c1", 1, 2, 3, 4, 5)
+		add(t, s, term, "c2", 1)
 		far := time.Now().AddDate(10, 0, 0)
-		if err := s.FailUnits(ctx, term, []state.UnitFailure{
-			{ID: ids[0], State: state.Retrying, NextTry: far}, {ID: ids[1], State: state.Retrying, NextTry: far}, {ID: ids[2], State: state.Lost},
-		}); err != nil {
-			t.Fatal(err)
-		}
-		requeue := func(unit *record.UnitID, want int) {
+		fail := func() {
 			t.Helper()
-			if n, err := s.Requeue(ctx, term, "c1", unit); err != nil || n != want {
-				t.Errorf("queued %d, %v; want %d", n, err, want)
+			if err := s.FailUnits(ctx, term, []state.UnitFailure{
+				{ID: ids[0], State: state.Retrying, NextTry: far},
+				{ID: ids[1], State: state.Retrying, NextTry: far},
+				{ID: ids[2], State: state.Lost},
+				{ID: ids[3], State: state.Lost},
+			}); err != nil {
+				t.Fatal(err)
 			}
 		}
-		if n, err := s.Requeue(ctx, term, "c2", nil); err != nil || n != 0 {
-			t.Errorf("queued %d, %v of another connector", n, err)
+		for i, tt := range []struct {
+			name              string
+			connector, feed   string
+			ids               []record.UnitID
+			lostToo           bool
+			changed, due, was int64
+		}{
+			{"all retrying", "c1", "", nil, false, 2, 3, 2},
+			{"all retrying and lost", "c1", feedType, nil, true, 4, 5, 0},
+			{"another content type", "c1", "DLP.All", nil, true, 0, 1, 2},
+			{"another connector", "c2", "", nil, true, 0, 1, 2},
+			{"one retrying", "c1", "", ids[:1], false, 1, 2, 2},
+			{"one of each", "c1", feedType, []record.UnitID{ids[0], ids[2], ids[4]}, true, 2, 3, 1},
+			{"lost ones without asking", "c1", "", ids[2:4], false, 0, 1, 2},
+			{"ids of another connector", "c2", "", ids[:4], true, 0, 1, 2},
+			{"ids of another content type", "c1", "DLP.All", ids[:4], true, 0, 1, 2},
+		} {
+			fail()
+			n, err := s.Retry(ctx, term, tt.connector, tt.feed, tt.ids, tt.lostToo)
+			if err != nil || n != tt.changed {
+				t.Errorf("%s: %d changed, %v; want %d", tt.name, n, err, tt.changed)
+			}
+			if got := int64(len(due(t, s, "c1"))); got != tt.due {
+				t.Errorf("%s: %d due, want %d", tt.name, got, tt.due)
+			}
+			if got := total(t, s, "c1"); got.Lost != tt.was || got.Pending != 5-tt.was {
+				t.Errorf("%s: total %+v", tt.name, got)
+			}
+			if u := unit(t, s, ids[0]); u.Attempt != i+1 {
+				t.Errorf("%s: attempt %d, want %d", tt.name, u.Attempt, i+1)
+			}
 		}
-		requeue(nil, 2)
-		due, err := s.DueUnits(ctx, "c1", feedType, time.Now(), 10)
-		if err != nil || len(due) != 3 {
-			t.Errorf("due %+v, %v; want units 1, 2 and 4", due, err)
-		}
-		requeue(&ids[2], 1)
-		requeue(&ids[3], 1)
-		if got := total(t, s, "c1"); got.Lost != 0 || got.Pending != 4 {
-			t.Errorf("total %+v", got)
-		}
-		// A unit that only waits for its batch lands with it; one that landed is fetched again when asked for.
+		_, err := s.Retry(ctx, term, "c1", "", []record.UnitID{{9}}, true)
+		wantKind(t, err, fault.NotFound)
+		// A unit that only waits for its batch lands with it.
+		fail()
 		b, _ := begin(t, s, term, []int{1}, state.UnitCount{Unit: ids[0], Records: 1, Complete: true})
-		requeue(&ids[0], 0)
+		if n, err := s.Retry(ctx, term, "c1", "", ids[:1], true); err != nil || n != 0 {
+			t.Errorf("%d changed, %v; want none", n, err)
+		}
 		confirm(t, s, term, b, 1)
 		if u := unit(t, s, ids[0]); u.State != state.Landed {
 			t.Errorf("unit is %s, want landed", u.State)
 		}
-		requeue(&ids[0], 1)
-		if u := unit(t, s, ids[0]); u.State != state.Retrying {
-			t.Errorf("unit is %s, want retrying", u.State)
+	})
+}
+
+func TestOrdersAndPages(t *testing.T) {
+	t.Parallel()
+	contract(t, func(t *testing.T, s *state.Store) {
+		ctx := t.Context()
+		term := acquire(t, s)
+		ids := add(t, s, term, "c1", 5, 3, 1, 4, 2, 6)
+		add(t, s, term, "c2", 1, 2, 3)
+		if err := s.FailUnits(ctx, term, []state.UnitFailure{{ID: ids[5], State: state.Retrying}, {ID: ids[0], State: state.Lost}}); err != nil {
+			t.Fatal(err)
 		}
-		_, err = s.Requeue(ctx, term, "c2", &ids[0])
-		wantKind(t, err, fault.NotFound)
+		want := func(what string, list []state.LedgerUnit, err error, keys ...string) {
+			t.Helper()
+			var got []string
+			for _, u := range list {
+				got = append(got, u.Key)
+			}
+			if err != nil || !slices.Equal(got, keys) {
+				t.Errorf("%s: %q, %v; want %q", what, got, err, keys)
+			}
+		}
+		list, err := s.NewestDue(ctx, "c1", feedType, 2)
+		want("newest due", list, err, "unit-4", "unit-3")
+		list, err = s.NewestDue(ctx, "nobody", feedType, 2)
+		want("newest due of nobody", list, err)
+		from, to := unitOf(2).Created, unitOf(6).Created
+		list, err = s.UnitsBetween(ctx, "c1", feedType, from, to, state.UnitCursor{}, 3)
+		want("first page", list, err, "unit-2", "unit-3", "unit-4")
+		list, err = s.UnitsBetween(ctx, "c1", feedType, from, to, list[2].Cursor(), 3)
+		want("second page", list, err, "unit-5")
+		list, err = s.UnitsBetween(ctx, "c1", feedType, time.Time{}, time.Time{}, state.UnitCursor{}, 10)
+		want("all", list, err, "unit-1", "unit-2", "unit-3", "unit-4", "unit-5", "unit-6")
+		list, err = s.Units(ctx, state.UnitFilter{ConnectorID: "c1", From: from, To: to, Limit: 2})
+		want("filter", list, err, "unit-2", "unit-3")
+		list, err = s.Units(ctx, state.UnitFilter{ConnectorID: "c1", From: from, To: to, After: list[1].Cursor()})
+		want("filter, second page", list, err, "unit-4", "unit-5")
+		// Units created at the same time are told apart by their ids.
+		same := make([]record.Unit, 7)
+		for i := range same {
+			same[i] = unitOf(100)
+			same[i].Key = "same " + string(rune('a'+i))
+		}
+		if _, err := s.AddUnits(ctx, term, "c1", same); err != nil {
+			t.Fatal(err)
+		}
+		seen, cursor := map[string]bool{}, state.UnitCursor{}
+		for {
+			list, err = s.UnitsBetween(ctx, "c1", feedType, unitOf(100).Created, time.Time{}, cursor, 2)
+			if err != nil || len(list) == 0 {
+				break
+			}
+			for _, u := range list {
+				seen[u.Key] = true
+			}
+			cursor = list[len(list)-1].Cursor()
+		}
+		if err != nil || len(seen) != len(same) {
+			t.Errorf("pages show %d units, %v; want %d", len(seen), err, len(same))
+		}
 	})
 }
 
@@ -199,6 +279,36 @@ func TestEmptyFeed(t *testing.T) {
 		}
 		if pos, err := s.LastConfirmed(ctx, subject); err != nil || pos != (state.Position{}) {
 			t.Errorf("position %v, %v", pos, err)
+		}
+	})
+}
+
+func TestFindUnits(t *testing.T) {
+	t.Parallel()
+	contract(t, func(t *testing.T, s *state.Store) {
+		ctx := t.Context()
+		term := acquire(t, s)
+		ids := add(t, s, term, "c1", 1, 2, 3, 4, 5, 6, 7, 8)
+		add(t, s, term, "c2", 1)
+		for prefix, want := range map[string]int{
+			"": 8, ids[0].String(): 1, ids[0].String()[:9]: 1, ids[0].String() + "0": 0, "xyz": 0,
+		} {
+			if list, err := s.UnitsByPrefix(ctx, "c1", prefix, 100); err != nil || len(list) != want {
+				t.Errorf("units with the prefix %q: %d, %v; want %d", prefix, len(list), err, want)
+			}
+		}
+		if list, err := s.UnitsByPrefix(ctx, "c1", "", 3); err != nil || len(list) != 3 {
+			t.Errorf("%d units, %v; want the limit of 3", len(list), err)
+		}
+		b1, _ := begin(t, s, term, nil, state.UnitCount{Unit: ids[0], Records: 5, Malformed: 1, Duplicates: 3})
+		confirm(t, s, term, b1, 1)
+		b2, _ := begin(t, s, term, nil, state.UnitCount{Unit: ids[1], Records: 7})
+		confirm(t, s, term, b2, 2)
+		begin(t, s, term, nil, state.UnitCount{Unit: ids[2], Records: 9}) // open
+		for after, want := range map[uint64]int64{0: 13, 1: 7, 2: 0} {
+			if n, err := s.UnsettledRecords(ctx, state.Position{Stream: "s1", Seq: after}); err != nil || n != want {
+				t.Errorf("%d records behind %d, %v; want %d", n, after, err, want)
+			}
 		}
 	})
 }

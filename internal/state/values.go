@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"unicode/utf8"
 )
 
 // PutImportJob stores the state of an import run, new or changed.
@@ -71,4 +72,29 @@ func (s *Store) Value(ctx context.Context, key string) (value []byte, ok bool, e
 		return r.Scan(&value)
 	})
 	return value, ok, classify("read "+key, err)
+}
+
+// Values returns the values of all keys that begin with prefix.
+func (s *Store) Values(ctx context.Context, prefix string) (map[string][]byte, error) {
+	values := map[string][]byte{}
+	err := s.rows(ctx, `SELECT name, value FROM state_values WHERE substr(name, 1, ?) = ?`,
+		[]any{int64(utf8.RuneCountInString(prefix)), prefix}, func(r *sql.Rows) error {
+			var name string
+			var value []byte
+			err := r.Scan(&name, &value)
+			values[name] = value
+			return err
+		})
+	if err != nil {
+		return nil, classify("read values", err)
+	}
+	return values, nil
+}
+
+// DeleteValue forgets the value of a key, if there is one.
+func (s *Store) DeleteValue(ctx context.Context, key string) error {
+	return s.write(ctx, "forget "+key, func(t *tx) error {
+		_, err := t.exec(`DELETE FROM state_values WHERE name = ?`, key)
+		return err
+	})
 }
