@@ -2,19 +2,41 @@
 //
 // It is a NATS JetStream stream with one subject: inside the process by default (no socket, every message fsynced
 // before it is acknowledged), or on a NATS cluster that the operator names. One message is one frozen batch of
-// records (Encode, Decode), 256 KB to 1 MB of zstd.
+// records (Codec), 256 KB to 1 MB of zstd.
 //
 // # Guarantees
 //
-//   - Publish returns an acknowledgement only for a message that survives kill -9 and power loss.
+//   - Publish returns an acknowledgement only for a message that survives kill -9 and power loss: the file is synced
+//     before the answer, the folder is synced when it got a new file, and what a process that died had written and
+//     not synced is synced before it is believed. (An outside NATS server does this only with `sync_interval: always`.)
 //   - A message is published with the sequence that must precede it. A publisher whose term ended therefore fails
 //     instead of interleaving with its successor, which starts by publishing a fence.
 //   - A message id is never used for two contents. Sending the same bytes again after an unknown outcome is harmless:
-//     JetStream answers that it has them.
-//   - The stream has an identity. Another identity, or a first sequence above what a reader expects, means that
-//     something was lost or restored; readers stop there instead of skipping.
+//     the journal answers that it has them, also when it was restarted in between.
 //   - A full journal refuses messages (fault.Full): that is back-pressure, never loss. Nothing expires by age; Trim
 //     removes what every reader has behind it.
+//
+// # When the disk fails
+//
+// The embedded server stops taking messages for good after one failed write: a full disk, a quota, an I/O error. The
+// Journal notices and restarts the server inside the same process, with the same stream and sequences, also while the
+// disk is still full: what is there can be read and trimmed, and Publish answers fault.Full until a test file of the
+// message's size can be written. Readers open themselves again and see nothing of it. While there is no server at all
+// everything else fails with fault.Full or fault.Unavailable, and Problem says why.
+//
+// # Identity
+//
+// The stream has an identity (StreamID), made with it and kept over restarts. Sequences never go back within it, and
+// the owner gives a new stream a first sequence above every position it knows (Config.FirstSeq, Replace). Therefore a
+// sequence names one message for ever, whichever stream it was in. The owner compares what it knows with Bounds when it
+// opens the journal:
+//
+//	Created() or another StreamID       the journal was lost or moved: what was not in the lake is gone from here
+//	same StreamID, last < known         an older copy of the folder was restored: messages that were acknowledged after
+//	                                    the copy are missing, and new messages would take their sequences. Do not
+//	                                    publish; read what is wanted, then Replace.
+//	same StreamID, first > known + 1    messages were removed that nobody had read
+//	same StreamID, first <= known + 1   all is well
 package journal
 
 import (
@@ -24,10 +46,9 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -52,11 +73,16 @@ const (
 	DefaultMaxSize = 8 << 30
 )
 
+// publishFor bounds one try to publish.
+const publishFor = 30 * time.Second
+
 // Config says where the journal lives.
 type Config struct {
-	Dir      string // folder of the embedded journal
-	URL      string // "" or "embedded": inside the process; nats://host:4222,... otherwise
-	MaxBytes int64  // budget on disk; DefaultMaxSize when 0
+	Dir string // folder of the embedded journal
+	URL string // "" or "embedded": inside the process; nats://host:4222,... otherwise
+	// MaxBytes is the budget on disk; DefaultMaxSize when 0. An embedded stream takes a changed budget at Open, and is
+	// full while it holds more; on a NATS cluster the operator changes the stream.
+	MaxBytes int64
 	// FirstSeq is the smallest sequence that a stream created now may give to its first message: one more than any
 	// position that was ever recorded against an earlier stream.
 	FirstSeq uint64
@@ -65,16 +91,25 @@ type Config struct {
 
 // Journal is an open journal. It is safe for concurrent use, but only one publisher may publish at a time.
 type Journal struct {
-	server   *server.Server // nil on a cluster
+	cfg      Config
+	embedded *embedded // nil on a cluster
 	conn     *nats.Conn
 	js       jetstream.JetStream
-	stream   jetstream.Stream
-	streamID string
-	created  bool
 	log      *slog.Logger
+	closed   context.Context
+	close    context.CancelFunc
+	once     sync.Once
+	work     sync.WaitGroup // the supervisor
+
+	mu      sync.Mutex
+	stream  jetstream.Stream
+	id      string
+	created bool
 }
 
-// Open starts or joins the journal and creates its stream when there is none. The caller must Close it.
+// Open starts or joins the journal and creates its stream when there is none. The caller must Close it. ctx is for the
+// call only. Errors: fault.Full and fault.Unavailable when the disk or the servers do not let it, fault.Config when the
+// folder or the stream cannot be ours.
 func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -82,33 +117,50 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = DefaultMaxSize
 	}
-	j := &Journal{log: cfg.Logger.With("component", "journal")}
-	if err := j.connect(cfg); err != nil {
-		j.Close()
-		return nil, err
-	}
-	if err := j.openStream(ctx, cfg); err != nil {
+	j := &Journal{cfg: cfg, log: cfg.Logger.With("component", "journal")}
+	j.closed, j.close = context.WithCancel(context.Background())
+	if err := j.open(ctx); err != nil {
 		j.Close()
 		return nil, err
 	}
 	return j, nil
 }
 
-func (j *Journal) connect(cfg Config) error {
+func (j *Journal) open(ctx context.Context) error {
+	if j.cfg.URL == "" || j.cfg.URL == "embedded" {
+		j.embedded = newEmbedded(j.cfg, j.log)
+		if err := j.embedded.start(ctx); err != nil {
+			return err
+		}
+	}
+	if err := j.connect(); err != nil {
+		return err
+	}
+	if err := j.openStream(ctx); err != nil {
+		return err
+	}
+	if j.embedded != nil {
+		if err := syncFolders(j.cfg.Dir, j.embedded.messages()); err != nil {
+			return diskFault("open journal", err)
+		}
+		j.embedded.up(j.closed) //nolint:contextcheck // the life of the server, not of the call
+		j.work.Go(func() { j.supervise(j.closed) })
+	}
+	return nil
+}
+
+func (j *Journal) connect() error {
 	options := []nats.Option{
 		nats.Name("sluice"), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(false),
+		// A message that could not be sent now is the caller's to send again, not the library's.
+		nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			j.log.Warn("journal connection", "error", err.Error())
 		}),
 	}
-	target := cfg.URL
-	if target == "" || target == "embedded" {
-		s, err := startServer(cfg)
-		if err != nil {
-			return err
-		}
-		j.server = s
-		options = append(options, nats.InProcessServer(s))
+	target := j.cfg.URL
+	if j.embedded != nil {
+		options = append(options, nats.InProcessServer(j.embedded), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectJitter(0, 0))
 		target = ""
 	}
 	conn, err := nats.Connect(target, options...)
@@ -123,82 +175,17 @@ func (j *Journal) connect(cfg Config) error {
 	return nil
 }
 
-func startServer(cfg Config) (*server.Server, error) {
-	s, err := server.NewServer(&server.Options{
-		ServerName: "sluice", DontListen: true, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: cfg.Dir, SyncAlways: true,
-		JetStreamMaxStore: cfg.MaxBytes + cfg.MaxBytes/4, JetStreamMaxMemory: 16 << 20,
-		MaxPayload: MaxPayload, MaxPending: 256 << 20,
-	})
-	if err != nil {
-		return nil, fault.New(fault.Config, "start journal", "folder "+cfg.Dir).WithCause(err)
+// Problem says why the journal takes no messages or cannot be reached, nil when all is well: fault.Full or
+// fault.Unavailable. Being full by budget is not a problem of the journal; see Usage.
+func (j *Journal) Problem() error {
+	if j.embedded != nil {
+		return j.embedded.trouble()
 	}
-	go s.Start()
-	if !s.ReadyForConnections(2 * time.Minute) {
-		s.Shutdown()
-		s.WaitForShutdown()
-		return nil, fault.Newf(fault.Unavailable, "start journal", "the embedded journal in %s did not become ready in 2 minutes", cfg.Dir).
-			WithHint("the disk may be full or very slow; free space and start again")
-	}
-	if !s.JetStreamEnabled() {
-		s.Shutdown()
-		s.WaitForShutdown()
-		return nil, fault.Newf(fault.Full, "start journal", "the embedded journal in %s refused to start", cfg.Dir).
-			WithHint("check free space and permissions of the data folder")
-	}
-	return s, nil
-}
-
-func (j *Journal) openStream(ctx context.Context, cfg Config) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	stream, err := j.js.Stream(ctx, streamName)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = j.js.CreateStream(ctx, jetstream.StreamConfig{
-			Name: streamName, Subjects: []string{subject}, Description: "batches of collected records",
-			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage,
-			MaxBytes: cfg.MaxBytes, Duplicates: 10 * time.Minute, FirstSeq: max(cfg.FirstSeq, 1),
-			Metadata: map[string]string{idKey: uuid.NewString()},
-		})
-		j.created = err == nil
-	}
-	if err != nil {
-		return fault.New(fault.Unavailable, "open journal stream", streamName).WithCause(err)
-	}
-	j.stream = stream
-	j.streamID = stream.CachedInfo().Config.Metadata[idKey]
-	if j.streamID == "" {
-		return fault.Newf(fault.Config, "open journal stream", "stream %s was not made by Sluice", streamName).
-			WithHint("use a NATS account of its own for Sluice")
+	if !j.conn.IsConnected() {
+		return fault.New(fault.Unavailable, "reach journal", "no connection to "+redactURL(j.cfg.URL)).
+			WithHint("check that the NATS servers of the setting `journal` are running and reachable; collecting goes on by itself then")
 	}
 	return nil
-}
-
-// StreamID is the identity of the stream. It changes only when the journal is lost or replaced.
-func (j *Journal) StreamID() string { return j.streamID }
-
-// Created reports whether this Open made a new stream.
-func (j *Journal) Created() bool { return j.created }
-
-// Bounds returns the first and last sequence of the stream. When it is empty, first is last + 1.
-func (j *Journal) Bounds(ctx context.Context) (first, last uint64, err error) {
-	info, err := j.stream.Info(ctx)
-	if err != nil {
-		return 0, 0, fault.Wrap(fault.Unavailable, "read journal state", err)
-	}
-	if info.State.Msgs == 0 {
-		return info.State.LastSeq + 1, info.State.LastSeq, nil
-	}
-	return info.State.FirstSeq, info.State.LastSeq, nil
-}
-
-// Usage returns the bytes that the stream holds and its budget.
-func (j *Journal) Usage(ctx context.Context) (used, budget int64, err error) {
-	info, err := j.stream.Info(ctx)
-	if err != nil {
-		return 0, 0, fault.Wrap(fault.Unavailable, "read journal state", err)
-	}
-	return int64(min(info.State.Bytes, 1<<62)), info.Config.MaxBytes, nil
 }
 
 // Ack tells where a message is.
@@ -211,8 +198,9 @@ type Ack struct {
 func MessageID(epoch string, number int64) string { return fmt.Sprintf("%s-%d", epoch, number) }
 
 // Publish appends an encoded batch that must come right after sequence after. Errors: fault.Full when the journal's
-// budget is used up, fault.Conflict when the message of another publisher came first, fault.Unavailable when the
-// outcome is unknown and the same bytes must be sent again with the same after.
+// budget or its disk is used up, fault.Conflict when the message of another publisher came first, fault.Unavailable
+// when there is no answer. After Full and Unavailable the outcome may be unknown: the same bytes must be sent again with
+// the same after until the answer is an Ack or a Conflict.
 func (j *Journal) Publish(ctx context.Context, epoch string, number int64, data []byte, after uint64) (Ack, error) {
 	msg := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{
 		headerKind: {kindBatch}, headerEpoch: {epoch}, headerBatch: {fmt.Sprint(number)},
@@ -220,71 +208,125 @@ func (j *Journal) Publish(ctx context.Context, epoch string, number int64, data 
 	ack, err := j.publish(ctx, msg, MessageID(epoch, number), after)
 	if fault.Is(err, fault.Conflict) {
 		// JetStream compares the expected sequence before it looks for a duplicate: an earlier try that did succeed
-		// is found at the place that it must have.
-		if ours, findErr := j.Find(ctx, after+1, epoch, number); findErr == nil && ours {
-			return Ack{Seq: after + 1, Duplicate: true}, nil
+		// is found at the place that it must have. A failed look is not an answer: the conflict may be with ourselves.
+		ours, findErr := j.Find(ctx, after+1, epoch, number)
+		switch {
+		case findErr != nil:
+			return Ack{}, findErr
+		case ours:
+			ack, err = Ack{Seq: after + 1, Duplicate: true}, nil
 		}
 	}
-	return ack, err
+	if err != nil {
+		return Ack{}, err
+	}
+	return ack, j.settled()
 }
 
 // Fence appends a message that carries no records, so that publishes of an earlier term fail from now on.
 func (j *Journal) Fence(ctx context.Context, epoch string, after uint64) (Ack, error) {
 	msg := &nats.Msg{Subject: subject, Header: nats.Header{headerKind: {kindFence}, headerEpoch: {epoch}}}
-	return j.publish(ctx, msg, epoch+"-fence", after)
+	ack, err := j.publish(ctx, msg, epoch+"-fence", after)
+	if err != nil {
+		return Ack{}, err
+	}
+	return ack, j.settled()
 }
 
+// settled makes sure that an acknowledged message is found again after a power loss.
+func (j *Journal) settled() error {
+	if j.embedded == nil {
+		return nil
+	}
+	return j.embedded.syncNewFiles()
+}
+
+const opPublish = "write journal"
+
 func (j *Journal) publish(ctx context.Context, msg *nats.Msg, id string, after uint64) (Ack, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	if j.embedded != nil {
+		if err := j.embedded.room(int64(len(msg.Data))); err != nil {
+			return Ack{}, err
+		}
+	}
+	life := j.life()
+	try, cancel := context.WithTimeout(ctx, publishFor)
 	defer cancel()
-	ack, err := j.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id), jetstream.WithExpectLastSequence(after),
+	// A server in trouble does not answer any more.
+	defer context.AfterFunc(life, cancel)() //nolint:contextcheck // the life of the server, not of the call
+	ack, err := j.js.PublishMsg(try, msg, jetstream.WithMsgID(id), jetstream.WithExpectLastSequence(after),
 		jetstream.WithRetryAttempts(0))
 	if err == nil {
 		return Ack{Seq: ack.Sequence, Duplicate: ack.Duplicate}, nil
 	}
-	const op = "write journal"
 	var api *jetstream.APIError
 	switch {
 	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
-		return Ack{}, fault.New(fault.Conflict, op, "another message came first").WithCause(err)
+		return Ack{}, fault.New(fault.Conflict, opPublish, "another message came first").WithCause(err)
 	case errors.As(err, &api) && (strings.Contains(api.Description, "maximum bytes exceeded") || api.Code == 507 || strings.Contains(api.Description, "resource")):
-		return Ack{}, fault.New(fault.Full, op, "the journal is full").WithCause(err).
-			WithHint("collecting waits until the lake has caught up; if it lasts, free disk space")
+		return Ack{}, fault.New(fault.Full, opPublish, "the journal is full").WithCause(err).
+			WithHint("collecting waits until the lake has caught up; if it lasts, look at why the lake does not commit")
+	case life.Err() != nil:
+		return Ack{}, context.Cause(life) //nolint:contextcheck // the life of the server, not of the call
 	}
-	return Ack{}, fault.New(fault.Unavailable, op, "outcome unknown").WithCause(err)
+	unknown := fault.New(fault.Unavailable, opPublish, "outcome unknown").WithCause(err)
+	if j.embedded != nil && ctx.Err() == nil {
+		j.embedded.suspect(try.Err() != nil, unknown)
+	}
+	return Ack{}, unknown
 }
 
 // Find tells whether the message at sequence seq is the batch with the given epoch and number.
 func (j *Journal) Find(ctx context.Context, seq uint64, epoch string, number int64) (bool, error) {
-	msg, err := j.stream.GetMsg(ctx, seq)
+	ctx, cancel := j.request(ctx)
+	defer cancel()
+	msg, err := j.handle().GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fault.Wrap(fault.Unavailable, "read journal", err)
+		return false, j.unavailable("read journal", err)
 	}
 	return msg.Header.Get(headerEpoch) == epoch && msg.Header.Get(headerBatch) == fmt.Sprint(number), nil
 }
 
-// Trim removes every message up to and including seq.
-func (j *Journal) Trim(ctx context.Context, seq uint64) error {
-	if err := j.stream.Purge(ctx, jetstream.WithPurgeSequence(seq+1)); err != nil {
-		return fault.Wrap(fault.Unavailable, "trim journal", err)
+// unavailable classifies a failed request: the known problem of the journal if there is one.
+func (j *Journal) unavailable(op string, err error) error {
+	if problem := j.Problem(); problem != nil {
+		return fault.New(fault.KindOf(problem), op, "").WithCause(errors.Join(problem, err)).WithHint(fault.HintOf(problem))
 	}
-	return nil
+	return fault.Wrap(fault.Unavailable, op, err)
 }
 
-// Close stops the journal. It is safe on a journal whose Open failed half-way and may be called twice.
+// request bounds a question to the server: it ends with the server that it is put to.
+func (j *Journal) request(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, publishFor)
+	stop := context.AfterFunc(j.life(), cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// life is the context of the server that answers now; it ends, with the reason as its cause, when that server is given
+// up. On a cluster it ends with the journal.
+func (j *Journal) life() context.Context {
+	if j.embedded == nil {
+		return j.closed
+	}
+	return j.embedded.current()
+}
+
+// Close stops the journal. It is safe on a journal whose Open failed half-way and may be called twice. Readers end with
+// fault.Canceled.
 func (j *Journal) Close() {
-	if j.conn != nil {
-		j.conn.Close()
-		j.conn = nil
-	}
-	if j.server != nil {
-		j.server.Shutdown()
-		j.server.WaitForShutdown()
-		j.server = nil
-	}
+	j.once.Do(func() {
+		j.close()
+		j.work.Wait()
+		if j.conn != nil {
+			j.conn.Close()
+		}
+		if j.embedded != nil {
+			j.embedded.stop()
+		}
+	})
 }
 
 func redactURL(list string) string {

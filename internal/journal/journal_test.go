@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
 
 	"sluice/internal/fault"
@@ -205,27 +204,6 @@ func TestFenceStopsOldPublisher(t *testing.T) {
 	}
 }
 
-func TestFullJournalIsBackPressure(t *testing.T) {
-	j := open(t, Config{Dir: t.TempDir(), MaxBytes: 1 << 20})
-	last := uint64(0)
-	var err error
-	for n := range int64(100) {
-		var ack Ack
-		ack, err = j.Publish(t.Context(), "e1", n, bytes.Repeat([]byte{1}, 100<<10), last)
-		if err != nil {
-			break
-		}
-		last = ack.Seq
-	}
-	if !fault.Is(err, fault.Full) {
-		t.Fatalf("publishing into a full journal: %v, want full", err)
-	}
-	if err := j.Trim(t.Context(), last); err != nil {
-		t.Fatal(err)
-	}
-	publish(t, j, 1000, last, 100<<10)
-}
-
 func TestReaderWaitsAndStops(t *testing.T) {
 	j := open(t, Config{Dir: t.TempDir()})
 	r, err := j.Read(t.Context(), 1)
@@ -268,20 +246,7 @@ func BenchmarkEncode(b *testing.B) {
 
 // TestCluster uses a server that listens, as a NATS cluster outside of the process would.
 func TestCluster(t *testing.T) {
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: MaxPayload,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(30 * time.Second) {
-		t.Fatal("the NATS server does not start")
-	}
+	s := outside(t)
 	j := open(t, Config{URL: s.ClientURL(), FirstSeq: 7})
 	if seq := publish(t, j, 1, 6, 2<<20).Seq; seq != 7 {
 		t.Errorf("first sequence %d, want 7", seq)
