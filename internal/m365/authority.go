@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
+	"sluice/internal/clock"
 	"sluice/internal/fault"
 )
 
@@ -26,6 +28,7 @@ const maxSignInBody = 1 << 20
 type authority struct {
 	base   *url.URL
 	client *http.Client
+	clock  clock.Clock
 
 	mu   sync.Mutex
 	last exchange
@@ -33,14 +36,18 @@ type authority struct {
 
 // exchange is the outcome of the last request to the sign-in service.
 type exchange struct {
+	method string
+	url    *url.URL
 	status int
 	header http.Header
 	body   []byte
 	err    error
+	skew   time.Duration // service time minus local time
+	dated  bool          // skew is known
 }
 
-func newAuthority(base *url.URL, rt http.RoundTripper) *authority {
-	return &authority{base: base, client: &http.Client{
+func newAuthority(base *url.URL, rt http.RoundTripper, clk clock.Clock) *authority {
+	return &authority{base: base, clock: clk, client: &http.Client{
 		Transport:     rt,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -65,7 +72,10 @@ func (a *authority) outcome() exchange {
 
 // Do implements azcore's policy.Transporter.
 func (a *authority) Do(req *http.Request) (*http.Response, error) {
+	sent := a.clock.Now()
 	resp, seen := a.do(req)
+	seen.method, seen.url = req.Method, req.URL
+	seen.skew, seen.dated = skewOf(seen.header, sent, a.clock.Now())
 	a.mu.Lock()
 	a.last = seen
 	a.mu.Unlock()
@@ -113,26 +123,53 @@ func (a *authority) allowed(u *url.URL) bool {
 }
 
 // explain turns azidentity's error into ours, from what was seen on the wire. Its own text is not used.
-func (a *authority) explain(ctx context.Context, secrets ...string) *fault.Error {
+func (a *authority) explain(ctx context.Context, cred Credential) *fault.Error {
 	const op = "sign in"
 	seen := a.outcome()
+	var e *fault.Error
 	switch {
 	case ctx.Err() != nil && context.Cause(ctx) != nil && fault.KindOf(context.Cause(ctx)) == fault.Canceled:
 		return fault.New(fault.Canceled, op, "").WithCause(context.Canceled)
 	case ctx.Err() != nil:
-		return fault.Newf(fault.Unavailable, op, "no answer from %s within %v", a.base.Host, tokenTimeout).
-			WithHint("Sluice tries again by itself; if it stays, check network, firewall and proxy")
+		e = fault.Newf(fault.Unavailable, op, "no answer from %s within %v", a.base.Host, tokenTimeout).
+			WithHint("check network, firewall and proxy; " + again)
 	case seen.err != nil:
-		return transportError(op, a.base.Host, seen.err)
+		e = transportError(op, a.base.Host, seen.err)
 	case seen.status == 0:
 		return fault.New(fault.Config, op, "the sign-in settings are not acceptable").
 			WithHint("check directory_id, application_id and the credential")
 	case seen.status < 300:
-		e := fault.Newf(fault.Unavailable, op, "the answer of %s is not a sign-in answer", a.base.Host).WithStatus(seen.status)
-		if isHTML(seen.body) {
-			e.Err = &HTMLError{Title: oneLine(pageText(seen.body), maxErrorMessage)}
-		}
-		return e.WithHint("a proxy may answer in the place of the sign-in service; check authentication_endpoint and the proxy")
+		e = a.strange(op, seen, cred)
+	default:
+		e = signInError(op, seen.status, seen.body, cred.secrets()...)
+		cred.explain(e, seen)
 	}
-	return signInError(op, seen.status, seen.body, secrets...)
+	e.Hint = cred.fill(e.Hint)
+	return e.WithCause(a.shown(seen, e.Err, cred))
+}
+
+// strange is a successful answer that azidentity cannot read. It may hold a token, so of its text only the title of a
+// web page is shown.
+func (a *authority) strange(op string, seen exchange, cred Credential) *fault.Error {
+	e := fault.Newf(fault.Unavailable, op, "the answer of %s is not a sign-in answer", a.base.Host).WithStatus(seen.status)
+	if isHTML(seen.body) {
+		e.Err = &HTMLError{Title: oneLine(redact(pageText(seen.body), cred.secrets()...), maxErrorMessage)}
+	}
+	return e.WithHint("a captive portal or a proxy answers in the place of the sign-in service: open https://" + a.base.Host + "/ in a browser on this machine to see it; " +
+		"allow this host in the proxy without a login page, and check authentication_endpoint; " + again)
+}
+
+// shown is the exchange behind a failure. A successful answer's body is left out, unless it is a web page.
+func (a *authority) shown(seen exchange, cause error, cred Credential) *Exchange {
+	if seen.url == nil {
+		return noAnswer("", a.base, cause)
+	}
+	if seen.err != nil {
+		return noAnswer(seen.method, seen.url, seen.err)
+	}
+	body := seen.body
+	if seen.status < 300 && !isHTML(body) {
+		body = []byte("(the body is not shown, because it may hold a token)")
+	}
+	return newExchange(seen.method, seen.url, seen.status, body, cause, cred.secrets()...)
 }

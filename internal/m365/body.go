@@ -1,6 +1,7 @@
 package m365
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -13,6 +14,12 @@ import (
 
 	"sluice/internal/fault"
 )
+
+// cutAnswer is what to do about an answer that did not arrive whole.
+const cutAnswer = transient + "; if it stays, a proxy or firewall on the way cuts or changes answers: ask your network team"
+
+// maxPage is how much of a web page in the place of data is kept for the operator.
+const maxPage = 512
 
 // errTimeout is the cause of a context that the budget ended.
 var errTimeout = errors.New("the service took too long")
@@ -50,6 +57,8 @@ type body struct {
 	zip      *gzip.Reader
 	pool     *sync.Pool // of *gzip.Reader
 	left     int64      // bytes that may still come, after decoding; negative: no limit
+	read     bool       // something was read
+	page     []byte     // beginning of the body when it looks like a web page
 	err      error      // sticky
 }
 
@@ -95,6 +104,12 @@ func (b *body) Read(p []byte) (int, error) {
 	b.budget.start()
 	n, err := b.src.Read(p)
 	b.budget.stop()
+	if n > 0 && !b.read {
+		b.read = true
+		if isHTML(p[:n]) {
+			b.page = bytes.Clone(p[:min(n, maxPage)])
+		}
+	}
 	if n > 0 && b.left == 0 {
 		b.err = fault.New(fault.Malformed, b.op, "the answer is larger than Sluice accepts")
 		return 0, b.err
@@ -116,17 +131,15 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) failure(err error) error {
 	switch cause := context.Cause(b.ctx); {
 	case errors.Is(cause, errTimeout):
-		return fault.Newf(fault.Unavailable, b.op, "%s did not finish its answer in time", b.host)
+		return fault.Newf(fault.Unavailable, b.op, "%s did not finish its answer in time", b.host).WithHint(cutAnswer)
 	case cause != nil:
 		return fault.Wrap("", b.op, cause)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.Newf(fault.Unavailable, b.op, "the answer of %s was cut off", b.host)
+		return fault.Newf(fault.Unavailable, b.op, "the answer of %s was cut off", b.host).WithHint(cutAnswer)
 	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader):
-		return fault.Newf(fault.Unavailable, b.op, "the compressed answer of %s is damaged", b.host)
+		return fault.Newf(fault.Unavailable, b.op, "the compressed answer of %s is damaged", b.host).WithHint(cutAnswer)
 	}
-	e := transportError(b.op, b.host, err)
-	e.Kind, e.Message, e.Hint = fault.Unavailable, "reading the answer of "+b.host, ""
-	return e
+	return fault.Newf(fault.Unavailable, b.op, "the connection to %s broke while its answer was read: %s", b.host, oneLine(redact(networkWords(err)), 120)).WithHint(cutAnswer)
 }
 
 // Close implements io.Closer and may be called again.

@@ -34,13 +34,19 @@ type certificate struct {
 	hash  [sha256.Size]byte // of the file and its password
 }
 
+// newCertificate is how to make one that the sign-in service accepts.
+const newCertificate = "create a certificate with an RSA key of at least 2048 bits, for example: " +
+	"openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=sluice -keyout key.pem -out cert.pem; " +
+	"put both files into one for certificate_file, and upload cert.pem to the app registration"
+
 // loadCertificate reads PEM (certificate and unencrypted key, in any order) or PKCS#12. azidentity reads both but not
 // PKCS#12 with SHA-256 checksums, which current OpenSSL and Windows write, so a second decoder helps out
 // (spec/entra-auth.md section 7.5).
 func loadCertificate(op, file string, password secret.Secret, now time.Time) (*certificate, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fault.Newf(fault.Config, op, "certificate_file cannot be read: %v", err)
+		return nil, fault.Newf(fault.Config, op, "certificate_file cannot be read: %v", err).
+			WithHint("check the path of certificate_file and that the user that runs Sluice may read it")
 	}
 	chain, key, err := parseCertificate(data, password.Reveal())
 	if err != nil {
@@ -49,19 +55,21 @@ func loadCertificate(op, file string, password secret.Secret, now time.Time) (*c
 	}
 	rsaKey, ok := key.(*rsa.PrivateKey)
 	if !ok {
-		return nil, fault.Newf(fault.Config, op, "certificate_file %s: the key must be an RSA key", file)
+		return nil, fault.Newf(fault.Config, op, "certificate_file %s: the key must be an RSA key", file).WithHint(newCertificate)
 	}
 	if rsaKey.N.BitLen() < 2048 {
-		return nil, fault.Newf(fault.Config, op, "certificate_file %s: the RSA key has %d bits, at least 2048 are needed", file, rsaKey.N.BitLen())
+		return nil, fault.Newf(fault.Config, op, "certificate_file %s: the RSA key has %d bits, at least 2048 are needed", file, rsaKey.N.BitLen()).WithHint(newCertificate)
 	}
 	leaf := matching(chain, rsaKey)
 	if leaf < 0 {
-		return nil, fault.Newf(fault.Config, op, "certificate_file %s: no certificate fits the key", file)
+		return nil, fault.Newf(fault.Config, op, "certificate_file %s: no certificate fits the key", file).
+			WithHint("put the certificate and its own private key into the file")
 	}
 	chain[0], chain[leaf] = chain[leaf], chain[0]
 	if now.After(chain[0].NotAfter) {
 		return nil, fault.Newf(fault.Auth, op, "certificate_file %s: the certificate expired on %s", file, chain[0].NotAfter.UTC().Format(time.DateOnly)).
-			WithHint("create a new certificate and upload it to the app registration")
+			WithHint("create a new certificate with an RSA key, set certificate_file to it and register it: open entra.microsoft.com > App registrations > " +
+				"All applications > your application > Certificates & secrets > Certificates > Upload certificate")
 	}
 	one, two := sha1.Sum(chain[0].Raw), sha256.Sum256(chain[0].Raw) //nolint:gosec // see the import
 	material := sha256.New()

@@ -43,6 +43,7 @@ type Client struct {
 	http      *http.Client
 	transport *http.Transport
 	tokens    *tokenSource
+	cred      Credential
 	pacer     *Pacer
 	clock     clock.Clock
 	log       *slog.Logger
@@ -89,7 +90,7 @@ func New(cfg Config) (*Client, error) {
 	if c.tokens, err = tokens.source(cfg.Credential, cfg.Audience, cfg.Transport, c.transport); err != nil {
 		return nil, err
 	}
-	c.secrets = []string{cfg.Credential.Secret.Reveal(), cfg.Credential.CertificatePassword.Reveal()}
+	c.cred, c.secrets = cfg.Credential, cfg.Credential.secrets()
 	return c, nil
 }
 
@@ -111,6 +112,20 @@ type Response struct {
 	Header http.Header
 	URL    string        // where it came from, without the query
 	Body   io.ReadCloser // decoded; errors of Read are *fault.Error; must be closed
+
+	request *http.Request
+	body    *body
+	secrets []string
+}
+
+// Fault adds the request to a failure that was found while the body was read, so that it can be shown. Of the body only
+// the beginning of a web page is kept, which a proxy or captive portal put in the place of data.
+func (r *Response) Fault(err error) error {
+	e, ok := errors.AsType[*fault.Error](err)
+	if _, known := errors.AsType[*Exchange](err); !ok || known || e.Kind == fault.Canceled {
+		return err
+	}
+	return e.WithCause(newExchange(r.request.Method, r.request.URL, r.Status, r.body.page, e.Err, r.secrets...))
 }
 
 // Get sends a GET.
@@ -162,7 +177,7 @@ func (c *Client) resolve(r Request) (*url.URL, error) {
 	var u *url.URL
 	var err error
 	if strings.HasPrefix(r.Target, "/") && !strings.HasPrefix(r.Target, "//") {
-		u, err = url.Parse(origin(c.base) + c.base.Path + r.Target)
+		u, err = url.Parse(c.base.Scheme + "://" + c.base.Host + c.base.Path + r.Target)
 	} else {
 		u, err = url.Parse(r.Target)
 	}
@@ -172,7 +187,7 @@ func (c *Client) resolve(r Request) (*url.URL, error) {
 	if !sameOrigin(u, c.base) || u.User != nil {
 		return nil, fault.Newf(fault.Config, r.Op, "the service named an address at %s://%s, but this connector may send its token to %s://%s only",
 			u.Scheme, u.Host, c.base.Scheme, c.base.Host).
-			WithHint("nothing was sent. If that host is right, set it as api_endpoint or choose the matching subscription_plan; otherwise a proxy or an attacker may have changed the answer")
+			WithHint("nothing was sent; if that host is right, set it as api_endpoint or choose the matching subscription_plan; otherwise a proxy or an attacker may have changed the answer: ask your network team")
 	}
 	u.Fragment = ""
 	query := r.Query.Encode()
@@ -208,7 +223,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	switch {
 	case !sameOrigin(req.URL, first.URL):
 		return fault.Newf(fault.Config, "", "%s redirects to %s://%s, which may not have the token", first.URL.Host, req.URL.Scheme, req.URL.Host).
-			WithHint("check the configured address and the proxy; nothing was sent to the other host")
+			WithHint("check the configured address; a captive portal or a proxy that wants a login answers like this: let Sluice through it without a login page; nothing was sent to the other host")
 	case first.Method != http.MethodGet:
 		return fault.Newf(fault.Config, "", "%s redirects a %s", first.URL.Host, first.Method)
 	case len(via) >= 5:
@@ -237,7 +252,7 @@ func (c *Client) send(ctx context.Context, r Request, u *url.URL, token Token) (
 	sent := c.clock.Now()
 	resp, err := c.http.Do(req) //nolint:bodyclose // b takes the body over, and whoever gets b closes it
 	if err != nil {
-		failed := c.sendError(ctx, r.Op, u, err)
+		failed := c.sendError(ctx, r.Op, req, err)
 		_ = b.Close()
 		return nil, failed, Rule{}
 	}
@@ -250,9 +265,12 @@ func (c *Client) send(ctx context.Context, r Request, u *url.URL, token Token) (
 	b.budget.stop()
 	c.log.DebugContext(ctx, "answer", slog.String("method", req.Method), slog.String("url", shown(u)), slog.Int("status", resp.StatusCode))
 	if resp.StatusCode/100 == 2 {
-		return &Response{Status: resp.StatusCode, Header: resp.Header, URL: shown(u), Body: b}, nil, Rule{}
+		return &Response{
+			Status: resp.StatusCode, Header: resp.Header, URL: shown(u), Body: b,
+			request: req, body: b, secrets: append([]string{token.value}, c.secrets...),
+		}, nil, Rule{}
 	}
-	failed, rule := c.refusal(r.Op, resp, b, token)
+	failed, rule := c.refusal(r.Op, req, resp, b, token)
 	_ = b.Close()
 	return nil, failed, rule
 }
@@ -290,22 +308,28 @@ func (c *Client) request(ctx context.Context, r Request, u *url.URL, token Token
 }
 
 // sendError classifies a request that brought no answer.
-func (c *Client) sendError(ctx context.Context, op string, u *url.URL, err error) *fault.Error {
+func (c *Client) sendError(ctx context.Context, op string, req *http.Request, err error) *fault.Error {
+	host := req.URL.Host
+	var e *fault.Error
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errTimeout):
-		return fault.Newf(fault.Unavailable, op, "no answer from %s within %v", u.Host, c.timeout)
+		e = fault.Newf(fault.Unavailable, op, "no answer from %s within %v", host, c.timeout).WithHint("check network, firewall and proxy; " + again)
 	case cause != nil:
 		return asFault(op, cause)
+	default:
+		e = transportError(op, host, err)
 	}
-	return transportError(op, u.Host, err)
+	return e.WithCause(noAnswer(req.Method, req.URL, err))
 }
 
 // refusal reads an error body and classifies it. Throttling is passed on to the tenant's pacer.
-func (c *Client) refusal(op string, resp *http.Response, b *body, token Token) (*fault.Error, Rule) {
+func (c *Client) refusal(op string, req *http.Request, resp *http.Response, b *body, token Token) (*fault.Error, Rule) {
 	b.left = -1
 	text, _ := io.ReadAll(io.LimitReader(b, maxErrorBody)) // a broken error body is classified by what came
-	failed, rule := c.api.classify(resp.StatusCode, text, append([]string{token.value}, c.secrets...)...)
-	failed.Op = op
+	secrets := append([]string{token.value}, c.secrets...)
+	failed, rule := c.api.classify(resp.StatusCode, text, secrets...)
+	failed.Op, failed.Hint = op, c.cred.fill(failed.Hint)
+	failed.Err = newExchange(req.Method, req.URL, resp.StatusCode, text, failed.Err, secrets...)
 	failed.RetryAfter = RetryAfter(resp.Header, c.clock.Now())
 	if failed.Kind == fault.Throttled && c.pacer != nil {
 		c.pacer.Penalize(failed.RetryAfter)
@@ -313,15 +337,27 @@ func (c *Client) refusal(op string, resp *http.Response, b *body, token Token) (
 	return failed, rule
 }
 
-// observe learns the service's clock from an answer's Date header, which has whole seconds.
+// observe learns the service's clock from an answer.
 func (c *Client) observe(h http.Header, sent time.Time) {
+	if skew, ok := skewOf(h, sent, c.clock.Now()); ok {
+		c.skew.Store(int64(skew))
+	}
+}
+
+// skewOf is service time minus local time by an answer's Date header, which has whole seconds.
+func skewOf(h http.Header, sent, now time.Time) (time.Duration, bool) {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
-		return
+		return 0, false
 	}
-	now := c.clock.Now()
 	middle := sent.Add(now.Sub(sent) / 2)
-	c.skew.Store(int64(date.Add(time.Second / 2).Sub(middle)))
+	return date.Add(time.Second / 2).Sub(middle), true
+}
+
+// SignInSkew is the sign-in service's time minus local time by its last answer; ok is false when there was none.
+func (c *Client) SignInSkew() (skew time.Duration, ok bool) {
+	seen := c.tokens.authority.outcome()
+	return seen.skew, seen.dated
 }
 
 // Skew is service time minus local time as last seen, correct to about a second; 0 before the first answer.

@@ -245,7 +245,7 @@ func TestAuthorityRefusesOtherHosts(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	t.Cleanup(other.Close)
 	base, _ := url.Parse("https://login.example")
-	a := newAuthority(base, other.Client().Transport)
+	a := newAuthority(base, other.Client().Transport, clock.Real{})
 	for target, want := range map[string]bool{
 		other.URL: false, "https://login.microsoftonline.com/x": false, "http://login.example/x": false, "https://eastus.login.example/x": false,
 	} {
@@ -262,12 +262,12 @@ func TestAuthorityRefusesOtherHosts(t *testing.T) {
 			t.Errorf("%s was asked", target)
 		}
 	}
-	if e := a.explain(context.Background()); e.Kind != fault.Config || reached {
+	if e := a.explain(context.Background(), Credential{}); e.Kind != fault.Config || reached {
 		t.Errorf("%v, reached %v", e, reached)
 	}
 	base, _ = url.Parse("https://login.microsoftonline.com")
 	alias, _ := url.Parse("https://login.windows.net/x")
-	if !newAuthority(base, nil).allowed(alias) {
+	if !newAuthority(base, nil, clock.Real{}).allowed(alias) {
 		t.Error("Microsoft's own alias is refused")
 	}
 }

@@ -7,6 +7,11 @@
 //	Pacers     one token bucket per Microsoft tenant, shared by all connectors of that tenant
 //	API        an API's error codes as data: code -> kind of failure, operator sentence, hint
 //	Client     one API of one tenant: Do sends a request and returns the decoded body or a classified *fault.Error
+//	Exchange   the request and answer behind a failure, fit to be shown to an operator
+//
+// Explanations are written once, for the running collector and for connection tests alike: signInRules (sign-in codes),
+// API.Codes (the API's codes), networkError and certificateError (everything below HTTP). A hint is a list of steps parted
+// by "; " that says what to click.
 //
 // What a caller can rely on:
 //

@@ -143,11 +143,14 @@ func text(raw json.RawMessage) string {
 }
 
 // redact removes what must not reach a log from a text of the far side: links' queries, anything that looks like a
-// token, and the given secrets.
+// token, and the given secrets in every usual spelling.
 func redact(s string, secrets ...string) string {
 	for _, secret := range secrets {
-		if len(secret) >= 4 {
-			s = strings.ReplaceAll(s, secret, "[redacted]")
+		if len(secret) < 4 {
+			continue
+		}
+		for _, form := range forms(secret) {
+			s = strings.ReplaceAll(s, form, "[redacted]")
 		}
 	}
 	s = bearerText.ReplaceAllString(s, "[redacted]")

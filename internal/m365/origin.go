@@ -19,12 +19,14 @@ func parseBase(op, what, raw string) (*url.URL, error) {
 	u.Scheme = strings.ToLower(u.Scheme)
 	switch {
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, fault.Newf(fault.Config, op, "%s must not carry a user name, a query or a fragment", what)
+		return nil, fault.Newf(fault.Config, op, "%s must not carry a user name, a query or a fragment", what).
+			WithHint("write it as https://host or https://host:port")
 	case u.Scheme == "https":
 	case u.Scheme == "http" && isLoopback(u.Hostname()):
 	default:
 		return nil, fault.Newf(fault.Config, op, "%s must be https (http is accepted for this machine's loopback only), got %s://%s",
-			what, u.Scheme, u.Host)
+			what, u.Scheme, u.Host).
+			WithHint("write https://" + u.Host + "; plain http would show the credential to everybody on the way")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = ""

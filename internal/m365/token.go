@@ -78,15 +78,16 @@ func (t *Tokens) source(cred Credential, audience string, tr Transport, rt http.
 		return nil, err
 	}
 	s := &tokenSource{
-		clock: t.clock, cred: cred, scope: audience + "/.default", authority: newAuthority(base, rt),
+		clock: t.clock, cred: cred, scope: audience + "/.default", authority: newAuthority(base, rt, t.clock),
 		log: t.log.With(slog.String("component", "m365"), slog.String("directory_id", cred.TenantID)),
 	}
 	key := tokenKey{login: strings.ToLower(base.Host), tenant: strings.ToLower(cred.TenantID), client: strings.ToLower(cred.ClientID), audience: audience, transport: tr}
 	switch {
 	case cred.TenantID == "" || cred.ClientID == "":
-		return nil, fault.New(fault.Config, op, "directory_id and application_id are both needed")
+		return nil, fault.New(fault.Config, op, "directory_id and application_id are both needed").WithHint(overview)
 	case cred.CertificateFile != "" && !cred.Secret.Empty():
-		return nil, fault.New(fault.Config, op, "give api_access_key or certificate_file, not both")
+		return nil, fault.New(fault.Config, op, "give api_access_key or certificate_file, not both").
+			WithHint("remove one of the two; a certificate is the safer choice")
 	case cred.CertificateFile != "":
 		if s.certificate, err = loadCertificate(op, cred.CertificateFile, cred.CertificatePassword, t.clock.Now()); err != nil {
 			return nil, err
@@ -95,7 +96,8 @@ func (t *Tokens) source(cred Credential, audience string, tr Transport, rt http.
 	case !cred.Secret.Empty():
 		key.material = sha256.Sum256([]byte(cred.Secret.Reveal()))
 	default:
-		return nil, fault.New(fault.Config, op, "a credential is needed: api_access_key or certificate_file")
+		return nil, fault.New(fault.Config, op, "a credential is needed: api_access_key or certificate_file").
+			WithHint(cred.fill(newSecret))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -239,7 +241,7 @@ func (s *tokenSource) ask(ctx context.Context, old string) (Token, *fault.Error)
 		token, err = s.request(ctx)
 	}
 	if err != nil {
-		e := s.authority.explain(ctx, s.cred.Secret.Reveal())
+		e := s.authority.explain(ctx, s.cred)
 		e.RetryAfter = RetryAfter(s.authority.outcome().header, s.clock.Now())
 		s.azure = nil // the next try begins with the discovery document again
 		return Token{}, e

@@ -1,14 +1,16 @@
 package m365
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"time"
+
+	"golang.org/x/net/http/httpproxy"
 
 	"sluice/internal/fault"
 )
@@ -17,6 +19,12 @@ import (
 type Transport struct {
 	CAFile             string // PEM file with authorities that are trusted beside the system's
 	InsecureSkipVerify bool   // accept any certificate; logged as a warning
+	Dialer             Dialer // opens connections, also those to a proxy; nil: the network. Tests stand in for it
+}
+
+// Dialer opens connections as net.Dialer does. Its dynamic type must be comparable, such as a pointer.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // The time limits of spec/http-behaviour.md section 3. The whole-request limit counts only time spent waiting for the
@@ -36,6 +44,10 @@ const maxIdle = 256
 // It speaks HTTP/1.1 only: with one connection per parallel request a stalled answer holds up nobody else, and on fast
 // links HTTP/2's framing costs the collector noticeably more CPU per byte than it saves.
 func newTransport(op string, t Transport) (*http.Transport, error) {
+	proxy, err := environmentProxy(op)
+	if err != nil {
+		return nil, err
+	}
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)}
 	if t.CAFile != "" {
 		pool, err := loadCAs(op, t.CAFile)
@@ -48,8 +60,8 @@ func newTransport(op string, t Transport) (*http.Transport, error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:               proxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		Proxy:               proxy,
+		DialContext:         dial(t.Dialer),
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: tlsTimeout,
 		Protocols:           protocols,
@@ -58,67 +70,57 @@ func newTransport(op string, t Transport) (*http.Transport, error) {
 		IdleConnTimeout:     90 * time.Second,
 		ReadBufferSize:      16 << 10,
 		DisableCompression:  true, // gzip is asked for and decoded by the Client
+
+		OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
+			return proxyRefusal(proxy, req.Host, resp.StatusCode)
+		},
 	}, nil
 }
 
-// proxyFromEnvironment hides the proxy's address, which may hold a password, from errors.
-func proxyFromEnvironment(r *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(r)
-	if err != nil {
-		return nil, errors.New("the proxy address in the environment (HTTPS_PROXY, HTTP_PROXY) is not valid")
+// dial opens connections and makes their failures say to whom, because that is the proxy's address when there is one.
+func dial(d Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if d == nil {
+		d = &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
 	}
-	return u, nil
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, &dialError{address: address, err: err}
+		}
+		return conn, nil
+	}
+}
+
+// environmentProxy reads HTTPS_PROXY, HTTP_PROXY and NO_PROXY and returns the function that chooses a proxy by them. An
+// address that cannot be read is an error, whose text does not hold it, because it may hold a password.
+func environmentProxy(op string) (func(*http.Request) (*url.URL, error), error) {
+	env := httpproxy.FromEnvironment()
+	for name, address := range map[string]string{"HTTPS_PROXY": env.HTTPSProxy, "HTTP_PROXY": env.HTTPProxy} {
+		if _, err := url.Parse(address); err == nil {
+			continue
+		}
+		if _, err := url.Parse("http://" + address); err != nil {
+			return nil, fault.Newf(fault.Config, op, "the proxy address in %s in the environment of Sluice is not valid", name).
+				WithHint("write it as http://proxy.example:8080, with a login as http://user:password@proxy.example:8080 (special characters of the password as %XX); then restart Sluice")
+		}
+	}
+	choose := env.ProxyFunc()
+	return func(r *http.Request) (*url.URL, error) { return choose(r.URL) }, nil
 }
 
 func loadCAs(op, file string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fault.Newf(fault.Config, op, "ca_file cannot be read: %v", err)
+		return nil, fault.Newf(fault.Config, op, "ca_file cannot be read: %v", err).
+			WithHint("check the path of ca_file and that the user that runs Sluice may read it")
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fault.Newf(fault.Config, op, "ca_file %s holds no PEM certificate", file)
+		return nil, fault.Newf(fault.Config, op, "ca_file %s holds no PEM certificate", file).
+			WithHint("give a text file with -----BEGIN CERTIFICATE----- blocks; a binary .cer file is converted with: openssl x509 -inform der -in FILE -out FILE.pem")
 	}
 	return pool, nil
-}
-
-// transportError classifies a failure to get an answer at all. Its text never holds the request's URL, because a
-// *url.Error prints the query.
-func transportError(op, host string, err error) *fault.Error {
-	var wrapped *url.Error
-	for errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
-	if ours, ok := errors.AsType[*fault.Error](err); ok {
-		c := *ours
-		if c.Op == "" {
-			c.Op = op
-		}
-		return &c
-	}
-	e := fault.New(fault.Unavailable, op, "no answer from "+host).WithCause(err).
-		WithHint("Sluice tries again by itself; if it stays, check network, DNS, firewall and proxy")
-	var (
-		authority x509.UnknownAuthorityError
-		name      x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		record    tls.RecordHeaderError
-		dns       *net.DNSError
-	)
-	switch {
-	case errors.As(err, &authority), errors.As(err, &invalid):
-		e.Kind, e.Message = fault.Config, "the certificate of "+host+" is not trusted"
-		e.Hint = "usually an inspecting proxy: set ca_file to its authority instead of switching verification off"
-	case errors.As(err, &name):
-		e.Kind, e.Message = fault.Config, "the certificate is not for "+host
-		e.Hint = "check the configured address and the proxy"
-	case errors.As(err, &record):
-		e.Kind, e.Message, e.Hint = fault.Config, host+" does not speak TLS", "check the configured address"
-	case errors.As(err, &dns) && dns.IsNotFound:
-		e.Message, e.Hint = "the name "+host+" cannot be resolved", "check the configured address and DNS"
-	}
-	return e
 }

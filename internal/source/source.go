@@ -59,6 +59,13 @@ type Slower interface {
 	Slow(wait time.Duration)
 }
 
+// Expirer is implemented by sources that sign in with something that ends. CredentialExpiry says when, and what it is in
+// words for people; known is false when it cannot be seen from here, as with a client secret, whose end only the far
+// side knows. It asks nobody.
+type Expirer interface {
+	CredentialExpiry() (expires time.Time, what string, known bool)
+}
+
 // Status is the outcome of a Check.
 type Status string
 
@@ -69,13 +76,14 @@ const (
 	Skipped Status = "skipped"
 )
 
-// Check is one step of a connection test.
+// Check is one step of a connection test. A failed one says in Message what happened and in Hint what to do: steps for a
+// person, parted by "; ". A passed or skipped one with a Hint is a warning: it works, but something should be done.
 type Check struct {
 	Name     string        `json:"name"`   // "token", "subscription Audit.General"
 	Status   Status        `json:"status"` // passed, failed, skipped
 	Message  string        `json:"message,omitempty"`
 	Hint     string        `json:"hint,omitempty"`
-	Detail   string        `json:"detail,omitempty"` // method, URL, status and body, without secrets
+	Detail   string        `json:"detail,omitempty"` // method, URL, status and body on lines of their own, without secrets
 	Duration time.Duration `json:"duration_ns"`
 }
 

@@ -316,9 +316,9 @@ func TestConnectionTestNamesTheMissingPermission(t *testing.T) {
 		got[c.Name] = c
 	}
 	for name, want := range map[string]source.Status{
-		"network": source.Passed, "tls": source.Passed, "token": source.Passed, "tenant": source.Passed, "permission Audit.General": source.Passed,
-		"permission DLP.All": source.Failed, "subscriptions": source.Passed, "subscription Audit.Exchange": source.Skipped,
-		"listing Audit.Exchange": source.Skipped, "listing Audit.General": source.Passed, "sample": source.Passed,
+		"sign-in network": source.Passed, "sign-in tls": source.Passed, "api network": source.Passed, "api tls": source.Passed, "token": source.Passed,
+		"tenant": source.Passed, "permission Audit.General": source.Passed, "permission DLP.All": source.Failed, "api": source.Passed,
+		"audit logging": source.Passed, "subscription Audit.Exchange": source.Skipped, "listing": source.Passed, "sample": source.Passed,
 	} {
 		if got[name].Status != want {
 			t.Errorf("step %s: %+v, want %s", name, got[name], want)

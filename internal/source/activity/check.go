@@ -14,15 +14,39 @@ import (
 	"sluice/internal/source"
 )
 
-// Test implements source.Source. Steps: network, tls, token, tenant, a permission per content type, a subscription per
-// content type, a listing of the last hour per content type, and one sample record, of which only the size is shown.
-// Steps whose prerequisite failed are skipped and say which. Nothing is started and nothing is stored.
+// The names of the steps, in their order. Those that end in a blank are followed by a content type.
+const (
+	stepSettings      = "settings"
+	stepCertificate   = "certificate" // only with a certificate
+	stepSignInNetwork = "sign-in network"
+	stepSignInTLS     = "sign-in tls"
+	stepAPINetwork    = "api network"
+	stepAPITLS        = "api tls"
+	stepToken         = "token"
+	stepClock         = "clock"
+	stepPermission    = "permission "
+	stepTenant        = "tenant"
+	stepAPI           = "api"
+	stepAudit         = "audit logging"
+	stepSubscription  = "subscription "
+	stepListing       = "listing"
+	stepSample        = "sample"
+)
+
+// Test implements source.Source. It looks at the settings, opens a connection to both hosts, asks for a new token, reads
+// from it what was granted and for which tenant, asks the API for the subscriptions, lists the last day of one content
+// type and reads one record, of which only the size is shown. Steps whose prerequisite failed are skipped and say which.
+//
+// Nothing is stored. Whether audit logging is on is only said by the answer to a start, so when not one of the chosen
+// content types has a subscription, the first that is permitted is started, just as the connector does when it runs.
 func (s *Source) Test(ctx context.Context) iter.Seq[source.Check] {
 	ctx = m365.Urgent(ctx)
 	return func(yield func(source.Check) bool) {
-		t := tester{s: s, yield: yield, failed: map[string]bool{}}
-		t.connection(ctx)
+		t := tester{s: s, yield: yield, failed: map[string]bool{}, explained: map[string]string{}}
+		t.settings()
+		t.connections(ctx)
 		t.identity(ctx)
+		t.service(ctx)
 		t.content(ctx)
 	}
 }
@@ -32,200 +56,207 @@ type tester struct {
 	s       *Source
 	yield   func(source.Check) bool
 	stopped bool
-	failed  map[string]bool // failed or skipped
-	claims  m365.Claims
+	failed  map[string]bool // failed, or skipped because of a failure
+
+	claims    m365.Claims
+	explained map[string]string       // content type whose step said how a role is granted, by role
+	listErr   error                   // of subscriptions, when it says that nothing is audited
+	present   map[string]subscription // by content type
+	sample    *record.Unit
 }
 
-// errSkip makes a step skipped, with its text as the message.
-type errSkip struct{ why string }
+// result is what a step that did not fail found.
+type result struct {
+	message string
+	hint    string // makes it a warning
+	skip    bool   // there was nothing to look at
+}
 
-func (e errSkip) Error() string { return e.why }
+func passed(format string, args ...any) (result, error) {
+	return result{message: fmt.Sprintf(format, args...)}, nil
+}
 
-// step runs one step unless a prerequisite failed. run returns the message of success.
-func (t *tester) step(name string, needs []string, run func() (string, error)) {
-	if t.stopped {
+func skipped(why string) (result, error) {
+	return result{message: why, skip: true}, nil
+}
+
+// step runs one step unless a prerequisite failed.
+func (t *tester) step(name string, needs []string, run func() (result, error)) {
+	if t.stopped || t.skips(name, needs) {
 		return
 	}
-	check := source.Check{Name: name, Status: source.Passed}
+	begin := time.Now()
+	r, err := run()
+	t.report(name, r, err, time.Since(begin))
+}
+
+// skips reports a step as skipped when one that it needs did not pass.
+func (t *tester) skips(name string, needs []string) bool {
 	for _, n := range needs {
 		if t.failed[n] {
 			t.failed[name] = true
-			check.Status, check.Message = source.Skipped, n+" failed"
-			t.stopped = !t.yield(check)
-			return
+			t.stopped = !t.yield(source.Check{Name: name, Status: source.Skipped, Message: "because " + n + " did not pass"})
+			return true
 		}
 	}
-	begin := time.Now()
-	message, err := run()
-	check.Duration, check.Message = time.Since(begin), message
-	var skip errSkip
+	return false
+}
+
+func (t *tester) report(name string, r result, err error, took time.Duration) {
+	check := source.Check{Name: name, Status: source.Passed, Message: r.message, Hint: r.hint}
 	switch {
-	case errors.As(err, &skip):
-		check.Status, check.Message = source.Skipped, skip.why
 	case err != nil:
 		t.failed[name] = true
-		check.Status, check.Message, check.Hint = source.Failed, err.Error(), fault.HintOf(err)
-		check.Detail = detail(err)
+		check = source.Failure(name, err)
+	case r.skip:
+		check.Status = source.Skipped
+	}
+	if check.Status != source.Skipped {
+		check.Duration = took
 	}
 	t.stopped = !t.yield(check)
 }
 
-// detail adds what a support case needs.
-func detail(err error) string {
-	var parts []string
-	if e, ok := errors.AsType[*fault.Error](err); ok {
-		parts = append(parts, "kind "+string(e.Kind))
-		if e.Status != 0 {
-			parts = append(parts, fmt.Sprintf("HTTP status %d", e.Status))
-		}
-		if e.RetryAfter > 0 {
-			parts = append(parts, fmt.Sprintf("wait %v", e.RetryAfter))
-		}
+// settings looks at what can be wrong before anything is sent. Mistakes that make a connector impossible were found by New.
+func (t *tester) settings() {
+	s := t.s
+	t.step(stepSettings, nil, func() (result, error) {
+		return result{
+			message: fmt.Sprintf("plan %s, sign-in at %s, API at %s", s.plan.Name, hostOf(s.login), hostOf(s.endpoint)),
+			hint:    strings.Join(s.doubts, "; "),
+		}, nil
+	})
+	cert, ok := s.client.Certificate()
+	if !ok {
+		return
 	}
-	if code := fault.CodeOf(err); code != "" {
-		parts = append(parts, "code "+code)
-	}
-	return strings.Join(parts, ", ")
+	t.step(stepCertificate, nil, func() (result, error) {
+		r := result{message: fmt.Sprintf("%s, thumbprint %s (SHA-1, as the portal shows it), valid until %s", cert.Subject, cert.SHA1, cert.Expires.Format(time.DateOnly))}
+		switch left := cert.Expires.Sub(s.clock.Now()); {
+		case left <= 0:
+			return r, fault.Newf(fault.Auth, "", "%s, thumbprint %s, expired on %s", cert.Subject, cert.SHA1, cert.Expires.Format(time.DateOnly)).WithHint(renewCertificate)
+		case left < m365.ExpiryNotice:
+			r.hint = fmt.Sprintf("it expires in %d days; %s", int(left.Hours()/24), renewCertificate)
+		}
+		return r, nil
+	})
 }
 
-func (t *tester) connection(ctx context.Context) {
-	t.step("network", nil, func() (string, error) { return t.s.client.ProbeTCP(ctx) })
-	t.step("tls", []string{"network"}, func() (string, error) { return t.s.client.ProbeTLS(ctx) })
+const renewCertificate = "create a new certificate, upload it at entra.microsoft.com > App registrations > All applications > your application > Certificates & secrets > " +
+	"Certificates beside the old one, then set certificate_file to the new file"
+
+// connections opens a connection to the sign-in host and to the API's.
+func (t *tester) connections(ctx context.Context) {
+	for _, host := range []struct {
+		network, session string
+		probe            func(context.Context) (network, session m365.Stage)
+	}{
+		{stepSignInNetwork, stepSignInTLS, t.s.client.ProbeSignIn},
+		{stepAPINetwork, stepAPITLS, t.s.client.ProbeAPI},
+	} {
+		if t.stopped {
+			return
+		}
+		network, session := host.probe(ctx)
+		t.report(host.network, result{message: network.Message, skip: network.Skipped}, network.Err, network.Duration)
+		if !t.stopped && !t.skips(host.session, []string{host.network}) {
+			t.report(host.session, result{message: session.Message, skip: session.Skipped}, session.Err, session.Duration)
+		}
+	}
 }
 
 // identity asks for a new token, since consent reaches new tokens only, and looks into it. An opaque token is no failure.
 func (t *tester) identity(ctx context.Context) {
-	t.step("token", nil, func() (string, error) {
-		token, err := t.s.client.Token(ctx, true)
-		if err != nil {
-			return "", err
-		}
-		t.claims = token.Claims
-		if !t.claims.Decoded {
-			return "signed in; the token is opaque", nil
-		}
-		if t.claims.AppID != "" && !strings.EqualFold(t.claims.AppID, t.s.app) {
-			return "", fault.Newf(fault.Config, "read the token", "the token is for the application %s", t.claims.AppID).WithHint("compare application_id with the app registration")
-		}
-		if t.claims.Audience != "" && !strings.EqualFold(strings.TrimRight(t.claims.Audience, "/"), strings.TrimRight(t.s.audience, "/")) {
-			return "", fault.Newf(fault.Config, "read the token", "the token is for %s, not for %s", t.claims.Audience, t.s.audience).WithHint("check subscription_plan and api_audience")
-		}
-		message := "signed in, token valid until " + token.Expires.UTC().Format(time.RFC3339)
-		if cert, ok := t.s.client.Certificate(); ok {
-			message += fmt.Sprintf("; certificate %s, thumbprint %s, valid until %s", cert.Subject, cert.SHA1, cert.Expires.Format(time.DateOnly))
-			if left := cert.Expires.Sub(t.s.clock.Now()); left < 30*24*time.Hour {
-				message += fmt.Sprintf(" (expires in %d days: replace it)", int(left.Hours()/24))
-			}
-		}
-		return message, nil
-	})
-	t.step("tenant", []string{"token"}, func() (string, error) {
-		switch tid := t.claims.TenantID; {
-		case tid == "":
-			return "", errSkip{"the token does not name its tenant"}
-		case !strings.EqualFold(tid, t.s.directory):
-			return "", fault.Newf(fault.Config, "compare tenants", "the token is for the tenant %s, but directory_id is %s", tid, t.s.directory).
-				WithHint("set directory_id to the Directory (tenant) ID of the app registration")
-		}
-		return "the token is for this tenant", nil
-	})
+	t.step(stepToken, []string{stepSignInNetwork, stepSignInTLS}, func() (result, error) { return t.token(ctx) })
+	t.step(stepClock, []string{stepSignInNetwork, stepSignInTLS}, t.clock)
 	for _, name := range t.s.types {
 		ct, _ := findContentType(name)
-		t.step("permission "+name, []string{"token"}, func() (string, error) { return t.permission(ct) })
+		t.step(stepPermission+name, []string{stepToken}, func() (result, error) { return t.permission(ct) })
 	}
+	t.step(stepTenant, []string{stepToken}, func() (result, error) {
+		switch tid := t.claims.TenantID; {
+		case tid == "":
+			return skipped("the token does not name its tenant")
+		case !strings.EqualFold(tid, t.s.directory):
+			return result{}, fault.Newf(fault.Config, "", "the token is for the tenant %s, but directory_id is %s", tid, t.s.directory).
+				WithHint("set directory_id to the Directory (tenant) ID of the app registration: entra.microsoft.com > App registrations > All applications > " + t.s.app + " > Overview")
+		}
+		return passed("the token is for the tenant %s, as configured", t.s.directory)
+	})
+}
+
+func (t *tester) token(ctx context.Context) (result, error) {
+	begin := t.s.clock.Now()
+	token, err := t.s.client.Token(ctx, true)
+	if err != nil {
+		return result{}, err
+	}
+	t.claims = token.Claims
+	minutes := token.Expires.Sub(begin).Round(time.Minute).Minutes()
+	switch c := t.claims; {
+	case !c.Decoded:
+		return passed("signed in; the token is valid for %.0f minutes and opaque, so its permissions cannot be shown", minutes)
+	case c.AppID != "" && !strings.EqualFold(c.AppID, t.s.app):
+		return result{}, fault.Newf(fault.Config, "", "the token is for the application %s, but application_id is %s", c.AppID, t.s.app).
+			WithHint("compare application_id with the app registration: entra.microsoft.com > App registrations > All applications > your application > Overview > Application (client) ID")
+	case c.Audience != "" && !sameAudience(c.Audience, t.s.audience):
+		return result{}, fault.Newf(fault.Config, "", "the token is for %s, but the API of this plan wants one for %s", c.Audience, t.s.audience).
+			WithHint("check subscription_plan, and remove api_audience unless your cloud needs it")
+	}
+	return passed("signed in; the token is valid for %.0f minutes", minutes)
+}
+
+func sameAudience(a, b string) bool {
+	return strings.EqualFold(strings.TrimRight(a, "/"), strings.TrimRight(b, "/"))
+}
+
+// clock compares this machine's clock with the sign-in service's. With a client secret a wrong clock is only a nuisance,
+// because windows are computed by the service's time; a request that is signed with a certificate is refused.
+func (t *tester) clock() (result, error) {
+	skew, known := t.s.client.SignInSkew()
+	if !known {
+		return skipped("the sign-in service has not told its time")
+	}
+	said := m365.DescribeSkew(skew)
+	if skew.Abs() <= m365.ClockTolerance {
+		return passed("%s", said)
+	}
+	hint := "set the clock of this machine and switch on time synchronisation (timedatectl set-ntp true on Linux, w32tm /resync on Windows)"
+	if _, signs := t.s.client.Certificate(); signs {
+		return result{}, fault.New(fault.Config, "", said+", so requests that are signed with a certificate are refused").WithHint(hint)
+	}
+	return result{message: said, hint: hint + "; collecting goes on by Microsoft's time meanwhile"}, nil
 }
 
 // permission compares the token's roles with what a content type needs (spec/entra-auth.md section 3.1).
-func (t *tester) permission(ct contentType) (string, error) {
-	const op = "read permissions"
-	hint := "add " + ct.role + " of the Office 365 Management APIs as an application permission and give admin consent"
+func (t *tester) permission(ct contentType) (result, error) {
+	hint := "add " + ct.role + " of the Office 365 Management APIs as an application permission and give admin consent; " + m365.GrantHint(t.s.app, ct.role) +
+		"; run the test again: a new permission can take a few minutes to reach new tokens"
+	missing := func(format string, args ...any) (result, error) {
+		if before := t.explained[ct.role]; before != "" {
+			hint = "as for " + before
+		} else {
+			t.explained[ct.role] = ct.name
+		}
+		return result{}, fault.Newf(fault.Permission, "", format, args...).WithHint(hint)
+	}
 	switch {
 	case !t.claims.Decoded:
-		return "", errSkip{"the token is opaque"}
+		return skipped("the token is opaque")
 	case t.claims.HasRole(ct.role):
-		return ct.role + " is granted", nil
+		return passed("%s is granted", ct.role)
 	case t.claims.Scopes != "":
-		return "", fault.New(fault.Permission, op, "a delegated permission was granted; application permissions are needed").WithHint(hint)
+		return missing("%s is missing: only delegated permissions were granted (%s), but a program without a user needs application permissions", ct.role, t.claims.Scopes)
 	case len(t.claims.Roles) == 0:
-		return "", fault.New(fault.Permission, op, "no application permission of this API is granted").WithHint(hint)
+		return missing("%s is missing: the application has no permission of this API in tenant %s, or admin consent was never given", ct.role, first(t.claims.TenantID, t.s.directory))
 	}
-	return "", fault.Newf(fault.Permission, op, "%s is not granted; granted: %s", ct.role, strings.Join(t.claims.Roles, ", ")).WithHint(hint)
+	return missing("%s is missing; granted: %s", ct.role, strings.Join(t.claims.Roles, ", "))
 }
 
-// content looks at subscriptions, lists the last hour and reads one record.
-func (t *tester) content(ctx context.Context) {
-	var present map[string]subscription
-	t.step("subscriptions", []string{"network", "tls", "token"}, func() (message string, err error) {
-		if present, err = t.s.subscriptions(ctx); err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%d listed", len(present)), nil
-	})
-	var sample *record.Unit
-	for _, name := range t.s.types {
-		t.step("subscription "+name, []string{"subscriptions"}, func() (string, error) {
-			switch sub, ok := present[name]; {
-			case sub.enabled():
-				return "enabled", nil
-			case !ok:
-				return "", errSkip{"not there yet: Sluice starts it when the connector runs"}
-			default:
-				return "", errSkip{"listed as " + first(sub.Status, "without status") + ": Sluice starts it when the connector runs"}
-			}
-		})
-		t.step("listing "+name, []string{"subscriptions"}, func() (string, error) {
-			if !present[name].enabled() {
-				return "", errSkip{"needs the subscription"}
-			}
-			units, err := t.list(ctx, name)
-			if err == nil && len(units) > 0 && sample == nil {
-				sample = &units[0]
-			}
-			return describe(units), err
-		})
+// auditOff is the part of err that says that nothing is audited in the tenant, or nil.
+func auditOff(err error) error {
+	if errors.Is(err, m365.ErrAuditOff) {
+		return err
 	}
-	t.step("sample", []string{"subscriptions"}, func() (string, error) {
-		if sample == nil {
-			return "", errSkip{"nothing was listed in the last hour, which is normal on a quiet tenant"}
-		}
-		for item, err := range t.s.Fetch(ctx, *sample) {
-			if err != nil {
-				return "", err
-			}
-			if item.Malformed != "" {
-				return "", fault.Newf(fault.Malformed, "read a record", "the first record of %s is unusable: %s", sample.ContentType, item.Malformed)
-			}
-			return fmt.Sprintf("read a record of %s with %d bytes", sample.ContentType, len(item.Raw)), nil
-		}
-		return "the content is empty", nil
-	})
-}
-
-// list reads the first units of the last hour.
-func (t *tester) list(ctx context.Context, name string) ([]record.Unit, error) {
-	now := t.s.clock.Now().Add(t.s.Skew())
-	var units []record.Unit
-	for u, err := range t.s.List(ctx, source.Window{ContentType: name, From: now.Add(-time.Hour), To: now}) {
-		if err != nil {
-			return units, err
-		}
-		units = append(units, u)
-		if len(units) == sampleUnits {
-			break
-		}
-	}
-	return units, nil
-}
-
-// sampleUnits bounds what a connection test reads of a listing.
-const sampleUnits = 100
-
-func describe(units []record.Unit) string {
-	switch len(units) {
-	case 0:
-		return "nothing in the last hour, which is normal on a quiet tenant"
-	case sampleUnits:
-		return fmt.Sprintf("%d or more blobs in the last hour", sampleUnits)
-	}
-	return fmt.Sprintf("%d blobs in the last hour", len(units))
+	return nil
 }

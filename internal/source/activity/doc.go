@@ -8,7 +8,7 @@
 //	list.go            List: windows, pages, damaged entries
 //	fetch.go           Fetch: one blob, its pages should it ever have several
 //	split.go           the JSON array, cut into records without decoding them
-//	test.go            the steps of the Test button
+//	check.go           the steps of the Test button; check_content.go those about content
 //
 // The driver keeps nothing between calls but the times at which it started subscriptions, because the service wants 15
 // minutes between two starts of the same type. Wire facts: spec/management-activity-api.md.

@@ -45,7 +45,7 @@ func (s *Source) fetchPage(ctx context.Context, op, target string, offset int64,
 	defer func() { _ = resp.Body.Close() }()
 	for item, err := range split(op, resp.Body, maxRecordSize) {
 		if err != nil {
-			return "", 0, false, err
+			return "", 0, false, resp.Fault(err)
 		}
 		size = item.Offset + int64(len(item.Raw))
 		item.Offset += offset

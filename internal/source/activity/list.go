@@ -88,7 +88,7 @@ func (l *listing) window(ctx context.Context, from, to time.Time, yield func(rec
 			return l.pageError(page, err)
 		}
 		next := nextPage(resp.Header)
-		err = l.page(resp.Body, yield)
+		err = resp.Fault(l.page(resp.Body, yield))
 		_ = resp.Body.Close()
 		switch {
 		case err != nil:

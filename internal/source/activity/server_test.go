@@ -51,6 +51,7 @@ type fakeService struct {
 	waiting       chan struct{}
 	stalled       bool
 	requests      []*http.Request                                   // of the API
+	intercept     func(w http.ResponseWriter, r *http.Request) bool // the same for sign-in too
 	override      func(w http.ResponseWriter, r *http.Request) bool // answers instead when it returns true
 }
 
@@ -72,7 +73,14 @@ func newFakeService(t *testing.T) *fakeService {
 	mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", f.discovery)
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/token", f.token)
 	mux.HandleFunc("/", f.api)
-	f.Server = httptest.NewTLSServer(mux)
+	f.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		intercept := f.intercept
+		f.mu.Unlock()
+		if intercept == nil || !intercept(w, r) {
+			mux.ServeHTTP(w, r)
+		}
+	}))
 	t.Cleanup(func() { f.Close(); f.foreign.Close() })
 	return f
 }

@@ -2,6 +2,7 @@ package activity
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -42,9 +43,11 @@ type Config struct {
 	Tokens *m365.Tokens // shared by all connectors; nil: the source's own
 	Clock  clock.Clock  // nil: the wall clock
 	Logger *slog.Logger // nil: no log
+
+	dialer m365.Dialer // nil: the network; tests stand in for it
 }
 
-// Source is the driver. It implements source.Source, source.Preparer and source.Clocked and is safe for concurrent use.
+// Source is the driver. It implements source.Source and all optional interfaces of package source, and is safe for concurrent use.
 type Source struct {
 	client    *m365.Client
 	clock     clock.Clock
@@ -53,6 +56,10 @@ type Source struct {
 	directory string
 	audience  string
 	app       string
+	plan      m365.Plan
+	login     string   // sign-in address
+	endpoint  string   // the API's address
+	doubts    []string // settings that are possible but unusual
 	parallel  int
 	types     []string
 
@@ -65,35 +72,38 @@ var (
 	_ source.Preparer = (*Source)(nil)
 	_ source.Clocked  = (*Source)(nil)
 	_ source.Slower   = (*Source)(nil)
+	_ source.Expirer  = (*Source)(nil)
 )
 
 // New checks the settings and makes a source; all mistakes come joined in one error. Nothing is sent.
 func New(cfg Config) (*Source, error) {
 	plan, known := m365.PlanByName(cfg.SubscriptionPlan)
 	var mistakes []error
-	mistake := func(name, what string) {
-		mistakes = append(mistakes, fault.New(fault.Config, name, what))
+	var hints []string
+	mistake := func(name, what, hint string) {
+		mistakes, hints = append(mistakes, fault.New(fault.Config, name, what)), append(hints, hint)
 	}
 	if !known {
-		mistake("subscription_plan", "must be one of "+strings.Join(m365.PlanNames(), ", "))
+		mistake("subscription_plan", "must be one of "+strings.Join(m365.PlanNames(), ", "), "set subscription_plan to the cloud of the tenant; most tenants are enterprise")
 	}
 	if !isGUID(cfg.DirectoryID) {
-		mistake("directory_id", "must be the Directory (tenant) ID, a GUID; the service refuses domain names")
+		mistake("directory_id", "must be the Directory (tenant) ID, a GUID; the service refuses domain names", "copy the Directory (tenant) ID: "+overview)
 	}
 	if !isGUID(cfg.ApplicationID) {
-		mistake("application_id", "must be the Application (client) ID, a GUID")
+		mistake("application_id", "must be the Application (client) ID, a GUID", "copy the Application (client) ID: "+overview)
 	}
 	types, err := canonicalTypes(cfg.ContentTypes)
 	if err != nil {
-		mistakes = append(mistakes, err)
+		mistakes, hints = append(mistakes, err), append(hints, "correct content_types, or remove it to collect all")
 	}
 	if len(mistakes) > 0 {
-		return nil, &fault.Error{Op: "configure office365", Kind: fault.Config, Err: errors.Join(mistakes...)}
+		return nil, &fault.Error{Op: "configure office365", Kind: fault.Config, Hint: strings.Join(slices.Compact(hints), "; "), Err: errors.Join(mistakes...)}
 	}
 	s := &Source{
 		clock: cfg.Clock, log: cfg.Logger, directory: cfg.DirectoryID, app: cfg.ApplicationID, parallel: cfg.MaxParallelFetches, types: types,
 		audience: first(cfg.APIAudience, plan.Audience),
-		feed:     "/api/v1.0/" + url.PathEscape(cfg.DirectoryID) + "/activity/feed", started: map[string]lastStart{},
+		plan:     plan, login: first(cfg.AuthenticationEndpoint, plan.LoginURL), endpoint: first(cfg.APIEndpoint, plan.APIURL), doubts: cfg.doubts(),
+		feed: "/api/v1.0/" + url.PathEscape(cfg.DirectoryID) + "/activity/feed", started: map[string]lastStart{},
 	}
 	if s.clock == nil {
 		s.clock = clock.Real{}
@@ -110,14 +120,14 @@ func New(cfg Config) (*Source, error) {
 	}
 	s.client, err = m365.New(m365.Config{
 		API:      m365.ManagementActivity(),
-		BaseURL:  first(cfg.APIEndpoint, plan.APIURL),
+		BaseURL:  s.endpoint,
 		Audience: s.audience,
 		Credential: m365.Credential{
-			LoginURL: first(cfg.AuthenticationEndpoint, plan.LoginURL), TenantID: cfg.DirectoryID, ClientID: cfg.ApplicationID,
+			LoginURL: s.login, TenantID: cfg.DirectoryID, ClientID: cfg.ApplicationID,
 			Secret: cfg.APIAccessKey, CertificateFile: cfg.CertificateFile, CertificatePassword: cfg.CertificatePassword,
 		},
 		PublisherID: first(cfg.PublisherID, cfg.DirectoryID),
-		Transport:   m365.Transport{CAFile: cfg.CAFile, InsecureSkipVerify: cfg.DisableSSLVerification},
+		Transport:   m365.Transport{CAFile: cfg.CAFile, InsecureSkipVerify: cfg.DisableSSLVerification, Dialer: cfg.dialer},
 		Tokens:      cfg.Tokens,
 		Pacer:       pacer,
 		Clock:       s.clock,
@@ -127,6 +137,23 @@ func New(cfg Config) (*Source, error) {
 		return nil, fault.Wrap("", "configure office365", err)
 	}
 	return s, nil
+}
+
+// overview is where the ids of a connector are shown.
+const overview = "entra.microsoft.com > App registrations > All applications > your application > Overview"
+
+// doubts are settings that are possible but unusual, each with what is usual.
+func (cfg Config) doubts() (all []string) {
+	if warning := m365.CheckCloud(cfg.SubscriptionPlan, cfg.AuthenticationEndpoint); warning != "" {
+		all = append(all, warning)
+	}
+	if (m365.Credential{Secret: cfg.APIAccessKey}).SecretIsID() {
+		all = append(all, "api_access_key is a GUID: that is how the ID of a secret looks, but the secret's Value is needed, which the portal shows only when a secret is created")
+	}
+	if cfg.DisableSSLVerification {
+		all = append(all, "disable_ssl_verification is on, so anybody on the way can read the credential: set ca_file to the CA certificate of your proxy instead")
+	}
+	return all
 }
 
 // canonicalTypes spells content types as Microsoft does. None means all.
@@ -161,6 +188,24 @@ func first(a, b string) string {
 
 // Skew implements source.Clocked.
 func (s *Source) Skew() time.Duration { return s.client.Skew() }
+
+// CredentialExpiry implements source.Expirer: the end of the certificate. The end of a client secret is not known here.
+func (s *Source) CredentialExpiry() (expires time.Time, what string, known bool) {
+	cert, ok := s.client.Certificate()
+	if !ok {
+		return time.Time{}, "", false
+	}
+	return cert.Expires, fmt.Sprintf("certificate %s, thumbprint %s", cert.Subject, cert.SHA1), true
+}
+
+// hostOf is the host of an address that New has checked.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Host
+}
 
 // Slow implements source.Slower.
 func (s *Source) Slow(wait time.Duration) {

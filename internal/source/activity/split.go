@@ -224,7 +224,7 @@ func (s *splitter) more(keep int) (int, error) {
 
 func (s *splitter) broken(what string) error {
 	return fault.New(fault.Unavailable, s.op, fmt.Sprintf("%s (at byte %d)", what, s.base+int64(s.pos))).
-		WithHint("nothing to do: Sluice fetches it again; if it stays, a proxy may be changing answers")
+		WithHint("nothing to do: Sluice fetches it again; if it stays, " + notTheService)
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }

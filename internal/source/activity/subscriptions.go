@@ -64,8 +64,8 @@ func (s *Source) subscriptions(ctx context.Context) (map[string]subscription, er
 	}
 	var listed []subscription
 	if json.Unmarshal(body, &listed) != nil {
-		return nil, fault.New(fault.Unavailable, op, "the answer is not a list of subscriptions").
-			WithHint("a proxy may answer in the service's place")
+		return nil, resp.Fault(fault.New(fault.Unavailable, op, "the answer is not a list of subscriptions").
+			WithHint(notTheService))
 	}
 	found := map[string]subscription{}
 	for _, sub := range listed {
@@ -75,6 +75,10 @@ func (s *Source) subscriptions(ctx context.Context) (map[string]subscription, er
 	}
 	return found, nil
 }
+
+// notTheService is what to do when something else than the service answered with success.
+const notTheService = "a captive portal or a proxy answers in the place of the service: let Sluice through it without a login page, and check api_endpoint; " +
+	"Sluice tries again by itself"
 
 // lastStart is what is remembered of a start call.
 type lastStart struct {
@@ -111,13 +115,13 @@ func (s *Source) callStart(ctx context.Context, op string, ct contentType) error
 		Query: url.Values{"contentType": {ct.name}}, MaxBody: maxSmallBody,
 	})
 	if err != nil {
-		return startError(ct, err)
+		return startError(s.app, ct, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var answer subscription
 	if body, err := io.ReadAll(resp.Body); err == nil && json.Unmarshal(body, &answer) == nil && answer.Status != "" && !answer.enabled() {
 		return fault.Newf(fault.Conflict, op, "the service answers with the status %q", answer.Status).
-			WithHint("an administrator or Microsoft may have switched the subscription off; check that unified audit logging is on")
+			WithHint("an administrator or Microsoft may have switched the subscription off: check at purview.microsoft.com > Solutions > Audit that auditing is on")
 	}
 	s.log.InfoContext(ctx, "subscription started", slog.String("content_type", ct.name))
 	return nil
@@ -139,14 +143,14 @@ func (s *Source) claimStart(name string) (last lastStart, wait time.Duration) {
 
 // startError explains a refused start. "Already enabled" is success. A 401 after a listing that worked is not about the
 // credential but about this type's permission.
-func startError(ct contentType, err error) error {
+func startError(app string, ct contentType, err error) error {
 	switch fault.KindOf(err) {
 	case fault.Conflict:
 		return nil
 	case fault.Auth, fault.Permission:
 		return &fault.Error{
 			Op: "prepare " + ct.name, Kind: fault.Permission, Err: err, Message: "the application lacks the permission " + ct.role,
-			Hint: "grant the application permission " + ct.role + " of the Office 365 Management APIs and give admin consent; other content types go on",
+			Hint: "grant the application permission " + ct.role + " of the Office 365 Management APIs and give admin consent; " + m365.GrantHint(app, ct.role) + "; if it is granted already, wait: it can take up to an hour to reach the service; other content types go on",
 		}
 	default:
 		return err

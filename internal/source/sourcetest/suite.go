@@ -473,6 +473,14 @@ func connectionTestFails(s *subject) {
 	if slices.Contains(s.h.Lacks, c) {
 		s.Skip("the driver does not sign in")
 	}
+	for _, f := range []Fault{Throttle, ServerError, GatewayPage, PageInstead} { // every failure says what to do
+		if c := (Case{SignIn, f}); !slices.Contains(s.h.Lacks, c) {
+			s.server.Break(c, 0)
+			if !slices.ContainsFunc(s.steps(), func(c source.Check) bool { return c.Status == source.Failed && c.Hint != "" }) {
+				s.Errorf("%s: no step fails with a hint", c)
+			}
+		}
+	}
 	s.server.Break(c, 0)
 	var failed, skipped bool
 	for _, c := range s.steps() {
