@@ -62,7 +62,7 @@ func Run(ctx context.Context, o Options) error {
 	if err == nil {
 		err = a.serve(ctx)
 	}
-	if ctx.Err() != nil && fault.Is(err, fault.Canceled) {
+	if ctx.Err() != nil && (fault.Is(err, fault.Canceled) || errors.Is(err, context.Canceled)) {
 		return nil // stopped while it was still on the way up
 	}
 	return err
@@ -77,6 +77,7 @@ type application struct {
 	dir      *dataDir
 	registry *prometheus.Registry
 	svc      *service
+	restored bool // engines were found to be of different times
 	closers  []func()
 	listener net.Listener
 	url      string
@@ -198,7 +199,7 @@ func (a *application) openService(ctx context.Context) error {
 	}
 	s.publisher = collect.NewPublisher(collect.PublisherConfig{
 		State: s.state, Journal: s.journal, Clock: a.Clock, Logger: a.log, Metrics: deps.Metrics, Holder: a.dir.holder(),
-		Guard: spaceGuard(a.dir.path, diskFloor, diskSpace),
+		Guard: spaceGuard(a.dir.path, diskFloor, diskSpace), Lake: lakeAnswers{s},
 	})
 	deps.Publisher = s.publisher
 	s.manager = collect.NewManager(deps, s.searchable)
@@ -274,6 +275,7 @@ func (a *application) serve(ctx context.Context) error {
 	})
 	group.Go(func() error { return a.svc.writer.Run(stages.writer) })
 	group.Go(func() error { return a.maintain(stages.runners) })
+	group.Go(func() error { return a.verifyDaily(stages.runners) })
 	return group.Wait()
 }
 

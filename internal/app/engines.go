@@ -61,7 +61,8 @@ func (a *application) openLake(ctx context.Context) error {
 }
 
 // openJournal opens the journal and makes sure that it continues what lake and ledger know: a new stream starts above
-// every position that was ever recorded, and the lake is tied to it.
+// every position that was ever recorded, and the lake is tied to it. What a lost or restored journal means for batches
+// is settled by the publisher when it starts.
 func (a *application) openJournal(ctx context.Context) error {
 	s := a.svc
 	known, positions, err := a.knownPosition(ctx)
@@ -72,34 +73,61 @@ func (a *application) openJournal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.journal, err = journal.Open(ctx, journal.Config{
-		Dir: dir, URL: a.settings.Journal.Reveal(), MaxBytes: journalBudget(a.dir.path, journal.DefaultMaxSize),
-		FirstSeq: known + 1, Logger: a.log,
-	})
+	cfg := journal.Config{Dir: dir, URL: a.settings.Journal.Reveal(), FirstSeq: known + 1, Logger: a.log}
+	if cfg.URL == "" || cfg.URL == config.JournalEmbedded {
+		cfg.MaxBytes = journalBudget(a.dir.path, journal.DefaultMaxSize)
+	}
+	s.journal, err = journal.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	a.onClose(s.journal.Close)
-	first, last, err := s.journal.Bounds(ctx)
+	if err := a.replaceJournal(ctx, known, positions); err != nil {
+		return err
+	}
+	first, _, err := s.journal.Bounds(ctx)
 	if err != nil {
 		return err
 	}
 	for index, p := range positions {
 		switch {
-		case p.Stream == s.journal.StreamID() && p.Seq > last:
-			return fault.Newf(fault.Config, "open journal", "the lake (table %s) is at %d, but the journal ends at %d: an older copy of the journal was restored", index, p.Seq, last).
-				WithHint("move the folder journal out of the data folder and start again: what the ledger has not seen landed is collected again")
-		case p.Stream == s.journal.StreamID() && p.Seq+1 < first:
-			return fault.Newf(fault.Config, "open journal", "the journal begins at %d, the lake (table %s) ends at %d: what was between is missing", first, index, p.Seq).
-				WithHint("restore lake and journal from the same backup")
-		case p.Stream != s.journal.StreamID():
-			if p.Stream != "" {
-				a.log.Warn("the journal is a new one; records that were in the old one and not yet in the lake are missing", "table", string(index), "position", p.Seq)
-			}
+		case p.Stream == s.journal.StreamID() && p.Seq+1 >= first:
+		case p.Stream == s.journal.StreamID():
+			a.log.Error("the lake is older than the journal: what was between is missing and is looked for by a verification",
+				"table", string(index), "lake_at", p.Seq, "journal_from", first)
+			a.restored = true
+			return s.lake.SetPositions(ctx, lake.Position{Stream: s.journal.StreamID(), Seq: first - 1})
+		default:
+			a.restored = a.restored || p.Stream != ""
 			return s.lake.SetPositions(ctx, lake.Position{Stream: s.journal.StreamID(), Seq: first - 1})
 		}
 	}
 	return nil
+}
+
+// replaceJournal makes a new stream when the journal is an older copy: its next messages would get sequences that the
+// lake has passed.
+func (a *application) replaceJournal(ctx context.Context, known uint64, positions map[record.Index]lake.Position) error {
+	s := a.svc
+	if s.journal.Created() {
+		return nil
+	}
+	_, last, err := s.journal.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	older := false
+	for _, p := range positions {
+		older = older || p.Stream != "" && (p.Stream != s.journal.StreamID() || p.Seq > last)
+	}
+	if !older {
+		return nil
+	}
+	a.log.Error("the journal is older than the lake: it is replaced by a new one; what only the old one had is collected again",
+		"journal_at", last, "known", known)
+	a.restored = true
+	_, err = s.journal.Replace(ctx, known+1)
+	return err
 }
 
 // knownPosition is the greatest journal sequence that ledger or lake remember.
@@ -112,7 +140,14 @@ func (a *application) knownPosition(ctx context.Context) (uint64, map[record.Ind
 	if err != nil {
 		return 0, nil, err
 	}
+	published, err := a.svc.state.Published(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
 	known := confirmed.Seq
+	for _, b := range published {
+		known = max(known, b.Position.Seq)
+	}
 	for _, p := range positions {
 		known = max(known, p.Seq)
 	}
@@ -164,8 +199,8 @@ func (f *journalFeed) Close() {
 // trimEvery bounds how often the journal is trimmed.
 const trimEvery = 10 * time.Second
 
-// trimmer returns what the lake writer calls after a commit: it removes from the journal what lake and ledger have
-// behind them.
+// trimmer returns what the lake writer calls after a commit: batches that the lake has are forgotten, and removed from the
+// journal.
 func (a *application) trimmer(life context.Context) func(lake.Position) {
 	var last time.Time
 	return func(p lake.Position) {
@@ -180,6 +215,10 @@ func (a *application) trimmer(life context.Context) func(lake.Position) {
 		}
 		ctx, cancel := context.WithTimeout(life, trimEvery)
 		defer cancel()
+		if err := a.svc.publisher.Committed(ctx, state.Position{Stream: p.Stream, Seq: upTo}); err != nil {
+			a.log.Warn("settle batches", "error", err.Error())
+			return
+		}
 		if err := a.svc.journal.Trim(ctx, upTo); err != nil {
 			a.log.Warn("trim journal", "error", err.Error())
 		}

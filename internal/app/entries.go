@@ -298,9 +298,7 @@ func (s *service) Test(ctx context.Context, kind api.Kind, name string) iter.Seq
 		defer s.testing.end(c.ID)
 		cfg, err := s.build(ctx, c)
 		if err != nil {
-			yield(source.Check{
-				Name: "configuration", Status: source.Failed, Message: err.Error(), Hint: fault.HintOf(err),
-			}, nil)
+			yield(source.Failure("configuration", err), nil)
 			return
 		}
 		for check := range cfg.Source.Test(ctx) {

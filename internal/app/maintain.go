@@ -14,8 +14,8 @@ const (
 	openDayFiles = 32 // small files of a day that still grows, from which on they are merged
 )
 
-// maintain keeps the lake tidy until ctx ends: it removes files that nothing references, compacts closed days, and drops
-// days that are older than the retention. Failures are logged and tried again at the next turn.
+// maintain keeps lake and state tidy until ctx ends: it removes files that nothing references, compacts closed days, drops
+// days that are older than the retention, and takes out of the state database what the lake can answer. Failures are logged and tried again at the next turn.
 func (a *application) maintain(ctx context.Context) error {
 	var compacted, dropped time.Time
 	for ; ctx.Err() == nil; _ = a.Clock.Sleep(ctx, sweepEvery) {
@@ -32,6 +32,9 @@ func (a *application) maintain(ctx context.Context) error {
 		if now.Sub(dropped) >= dropEvery {
 			dropped = now
 			a.dropOldDays(ctx, now)
+			if err := a.svc.publisher.Housekeep(ctx); err != nil && ctx.Err() == nil {
+				a.log.Warn("tidy the state database", "error", err.Error())
+			}
 		}
 	}
 	return nil
@@ -55,7 +58,7 @@ func (a *application) dropOldDays(ctx context.Context, now time.Time) {
 		return
 	}
 	for _, index := range lake.Indices() {
-		if err := a.svc.lake.DropBefore(ctx, index, now.Add(-a.settings.Lake.Retention)); err != nil && ctx.Err() == nil {
+		if _, err := a.svc.lake.DropBefore(ctx, index, now.Add(-a.settings.Lake.Retention)); err != nil && ctx.Err() == nil {
 			a.log.Warn("drop old days of the lake", "table", string(index), "error", err.Error())
 		}
 	}

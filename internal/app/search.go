@@ -13,12 +13,18 @@ import (
 	"sluice/internal/api"
 	"sluice/internal/fault"
 	"sluice/internal/lake"
+	"sluice/internal/lake/census"
 	"sluice/internal/lake/worker"
 	"sluice/internal/normalize"
 	"sluice/internal/query"
 	"sluice/internal/record"
 	"sluice/internal/search"
+	"sluice/internal/state"
 )
+
+// censusTimeout bounds one question of the collector to the lake. They have a pool of their own, so that searches and they
+// do not wait for each other.
+const censusTimeout = 10 * time.Minute
 
 // openSearch makes the query children and what compiles queries for them.
 func (a *application) openSearch() error {
@@ -32,6 +38,14 @@ func (a *application) openSearch() error {
 	}
 	a.onClose(func() { _ = pool.Close() })
 	pool.Warm()
+	own, err := worker.New(worker.Config{TempDir: temp, Logger: a.log, Max: 1, Timeout: censusTimeout})
+	if err != nil {
+		return err
+	}
+	a.onClose(func() { _ = own.Close() })
+	if a.svc.census, err = census.New(census.Config{Plan: a.svc.lake.Plan, Pool: own}); err != nil {
+		return err
+	}
 	a.svc.searcher, err = search.New(search.Config{Plan: a.svc.planSearch, Rebuild: lake.Rebuild, Pool: pool, Clock: a.Clock, CoreColumns: queryColumns(a.svc.lake.Columns(record.WindowsEvents))})
 	return err
 }
@@ -93,7 +107,7 @@ func (s *service) Search(ctx context.Context, r api.SearchRequest) iter.Seq2[api
 			rows++
 		}
 		end := &api.End{
-			Fresh: api.Freshness{CommittedAt: timeOrNil(result.Stats.CommittedAt), PendingRecords: int64(s.writer.Health().Waiting)},
+			Fresh: api.Freshness{CommittedAt: timeOrNil(result.Stats.CommittedAt), PendingRecords: s.pendingRecords(ctx)},
 			Stats: api.Stats{Rows: rows, More: result.Stats.Truncated, ElapsedMS: time.Since(started).Milliseconds()},
 		}
 		for _, n := range result.Notices {
@@ -101,6 +115,16 @@ func (s *service) Search(ctx context.Context, r api.SearchRequest) iter.Seq2[api
 		}
 		yield(api.Frame{End: end}, nil)
 	}
+}
+
+// pendingRecords counts collected records that a search cannot see yet.
+func (s *service) pendingRecords(ctx context.Context) int64 {
+	n, err := s.state.UnsettledRecords(ctx, state.Position{Seq: s.writer.Committed().Seq})
+	if err != nil {
+		s.log.Warn("count records that cannot be searched yet", "error", err.Error())
+		return int64(s.writer.Health().Waiting)
+	}
+	return n
 }
 
 // renderer returns what turns a row into a frame: the raw record, the record as record/1, or the chosen columns.

@@ -12,6 +12,7 @@ import (
 	"sluice/internal/collect"
 	"sluice/internal/journal"
 	"sluice/internal/lake"
+	"sluice/internal/lake/census"
 	"sluice/internal/search"
 	"sluice/internal/source"
 	"sluice/internal/state"
@@ -32,13 +33,15 @@ type service struct {
 	lake       *lake.Lake
 	writer     *lake.Writer
 	searcher   *search.Searcher
+	census     *census.Census
 	properties []source.Properties
 	shared     sharedDeps
 
-	applying sync.Mutex // one change of the configuration at a time
-	testing  busy
-	failures failures
-	imports  importJobs
+	applying  sync.Mutex // one change of the configuration at a time
+	testing   busy
+	verifying busy
+	failures  failures
+	imports   importJobs
 }
 
 // runnerWithState is a runner's configuration and whether it should run.

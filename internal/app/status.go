@@ -39,6 +39,10 @@ func (s *service) Status(ctx context.Context) ([]api.Status, error) {
 	for _, t := range totals {
 		byKey[key{t.ConnectorID, t.ContentType}] = t
 	}
+	reports, err := s.reports(ctx)
+	if err != nil {
+		return nil, err
+	}
 	slices.SortFunc(connectors, func(a, b state.Connector) int { return strings.Compare(a.Name, b.Name) })
 	var out []api.Status
 	for _, c := range connectors {
@@ -46,12 +50,39 @@ func (s *service) Status(ctx context.Context) ([]api.Status, error) {
 		if r, err := s.manager.Runner(c.ID); err == nil {
 			feeds = r.Status()
 		}
+		gaps, err := s.state.Gaps(ctx, c.ID)
+		if err != nil {
+			return nil, err
+		}
 		contentTypes, enabled := s.contentTypes(c)
 		for _, ct := range contentTypes {
-			out = append(out, s.statusOf(c, ct, enabled, byKey[key{c.ID, ct}], feeds))
+			st := s.statusOf(c, ct, enabled, byKey[key{c.ID, ct}], feeds)
+			proofOf(&st, reports[c.ID], gaps)
+			out = append(out, st)
 		}
 	}
 	return out, nil
+}
+
+// proofOf adds what is known of the completeness of a content type.
+func proofOf(st *api.Status, report api.VerifyReport, gaps []state.Gap) {
+	st.Gaps = []api.Gap{}
+	for _, g := range gaps {
+		if g.ContentType == st.ContentType {
+			st.Gaps = append(st.Gaps, gapView(g))
+		}
+	}
+	missing := false
+	for _, f := range report.Feeds {
+		if f.ContentType == st.ContentType {
+			coverage := f.CoveragePercent
+			st.CoveragePercent, st.VerifiedAt = &coverage, timeOrNil(report.Finished)
+			missing = !f.Whole()
+		}
+	}
+	if st.State == stateOK && (missing || len(st.Gaps) > 0) {
+		st.State = stateGap
+	}
 }
 
 func (s *service) contentTypes(c state.Connector) (types []string, enabled bool) {
@@ -68,7 +99,7 @@ func (s *service) contentTypes(c state.Connector) (types []string, enabled bool)
 func (s *service) statusOf(c state.Connector, contentType string, enabled bool, t state.Total, feeds map[string]collect.FeedStatus) api.Status {
 	st := api.Status{
 		Name: c.Name, TenantName: c.TenantName, Type: c.Type, ContentType: contentType,
-		Listed: t.Listed, Landed: t.Landed, Pending: t.Pending, Lost: t.Lost,
+		Listed: t.Listed, Landed: t.Landed, Pending: t.Pending, Lost: t.Lost, Retrying: t.Retrying,
 		Records: t.Records, Duplicates: t.Duplicates, Filtered: t.Filtered, Malformed: t.Malformed,
 		NewestEvent: timeOrNil(t.Newest),
 	}

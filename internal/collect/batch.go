@@ -24,6 +24,7 @@ func (b *builder) build(group []*fragment, results []state.ClaimResult, variants
 		count := &b.counts[unit]
 		count.Bytes += f.bytes
 		count.Complete = count.Complete || f.complete
+		count.AskedLake = count.AskedLake || f.complete && f.asked
 		for k := range f.items {
 			item := &f.items[k]
 			rec := item.rec
@@ -46,6 +47,7 @@ func (b *builder) build(group []*fragment, results []state.ClaimResult, variants
 					count.Newest = event
 				}
 			}
+			count.IDSum ^= record.IDHash(rec.ID)
 			b.batch.Records = append(b.batch.Records, rec)
 		}
 		count.Records += f.counts.Records

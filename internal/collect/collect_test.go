@@ -465,7 +465,7 @@ func TestSweepsFindContentThatAppearsLate(t *testing.T) {
 		t.Fatalf("an ordinary listing reached %d units: this test shows nothing", total.Listed)
 	}
 	runner.feeds[0].mu.Lock()
-	runner.feeds[0].sweptDay = time.Time{} // an hour passes
+	runner.feeds[0].marks.SweptDay = time.Time{} // an hour passes
 	runner.feeds[0].mu.Unlock()
 	runner.Poke()
 	h.waitLanded(general, 2)
@@ -478,6 +478,7 @@ func TestSweepDepth(t *testing.T) {
 	f := newFeed(NewRunner(RunnerConfig{Retention: 7 * 24 * time.Hour}, Deps{Logger: slog.New(slog.DiscardHandler)}), general)
 	all := 7*24*time.Hour - marginToRetention
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var marks state.FeedMarks
 	for _, step := range []struct {
 		after time.Duration
 		want  time.Duration
@@ -485,10 +486,10 @@ func TestSweepDepth(t *testing.T) {
 		{0, all}, {time.Minute, 0}, {59 * time.Minute, sweepDay}, {time.Hour, sweepDay}, {30 * time.Minute, 0}, {9 * time.Hour, sweepDay}, {3 * time.Hour, all}, {time.Minute, 0},
 	} {
 		at = at.Add(step.after)
-		depth := f.sweepDepth(at)
+		depth := f.sweepDepth(marks, at)
 		if depth != step.want {
 			t.Errorf("at %v: depth %v, want %v", at.Format(time.TimeOnly), depth, step.want)
 		}
-		f.swept(depth, at)
+		marks = f.advance(marks, at, at, depth, true)
 	}
 }

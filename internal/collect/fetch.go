@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"sluice/internal/failpoint"
 	"sluice/internal/fault"
 	"sluice/internal/record"
 	"sluice/internal/state"
@@ -21,13 +22,18 @@ type fetcher struct {
 	prep *preparer
 }
 
-func (w *fetcher) run(ctx context.Context, work <-chan state.LedgerUnit) {
+func (w *fetcher) run(ctx context.Context, work <-chan task) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case u := <-work:
-			if err := w.fetch(ctx, u); err != nil {
+			err := w.fetch(ctx, u)
+			switch {
+			case err == nil:
+			case u.look:
+				w.failLook(ctx, u, err)
+			default:
 				w.fail(ctx, u, err)
 			}
 		}
@@ -36,7 +42,7 @@ func (w *fetcher) run(ctx context.Context, work <-chan state.LedgerUnit) {
 
 // fetch streams one unit to the publisher. After it returned nil the unit is in flight until its last fragment is
 // done; after an error it is not in flight any more, or fail ends that.
-func (w *fetcher) fetch(ctx context.Context, u state.LedgerUnit) error {
+func (w *fetcher) fetch(ctx context.Context, u task) error {
 	p := w.f.r.deps.Publisher
 	if err := p.reserve(ctx, reserveStep); err != nil {
 		return err
@@ -62,11 +68,16 @@ func (w *fetcher) fetch(ctx context.Context, u state.LedgerUnit) error {
 		return ctx.Err()
 	}
 	frag.complete = true
+	frag.lookAt, frag.total = w.nextLook(u), total
 	frag.done = func(c Counts, err error) {
 		total.add(c)
 		w.landed(u, *total, err)
 	}
-	if err := p.submit(ctx, frag); err != nil {
+	err := p.askLake(ctx, frag.items, u.AskLake)
+	if err == nil {
+		err = p.submit(ctx, frag)
+	}
+	if err != nil {
 		p.release(frag.reserved)
 		return err
 	}
@@ -88,10 +99,14 @@ func (w *fetcher) full(frag *fragment) bool {
 }
 
 // handOver submits a part of a unit and returns the fragment for the next part.
-func (w *fetcher) handOver(ctx context.Context, u state.LedgerUnit, frag *fragment, total *Counts) (*fragment, error) {
+func (w *fetcher) handOver(ctx context.Context, u task, frag *fragment, total *Counts) (*fragment, error) {
 	p := w.f.r.deps.Publisher
 	frag.done = func(c Counts, _ error) { total.add(c) }
-	if err := p.submit(ctx, frag); err != nil {
+	err := p.askLake(ctx, frag.items, u.AskLake)
+	if err == nil {
+		err = p.submit(ctx, frag)
+	}
+	if err != nil {
 		p.release(frag.reserved)
 		return nil, err
 	}
@@ -101,25 +116,29 @@ func (w *fetcher) handOver(ctx context.Context, u state.LedgerUnit, frag *fragme
 	return w.fragment(u, reserveStep), nil
 }
 
-func (w *fetcher) fragment(u state.LedgerUnit, reserved int64) *fragment {
+func (w *fetcher) fragment(u task, reserved int64) *fragment {
 	return &fragment{
 		connector: &w.f.r.cfg.Connector, reserved: reserved,
 		unit: record.BatchUnit{ID: u.ID, ContentType: u.ContentType, ContentID: u.ContentID, Created: u.Created},
+		look: u.look, asked: u.AskLake,
 	}
 }
 
 // landed is told that the unit's last fragment was confirmed. Without confirmation (the process stops, or lost its
 // term) the ledger still has the unit as it was, so it is fetched again.
-func (w *fetcher) landed(u state.LedgerUnit, c Counts, err error) {
+func (w *fetcher) landed(u task, c Counts, err error) {
 	if err == nil {
 		w.f.succeeded(fetching)
-		w.f.r.deps.Metrics.landed(w.f.r.cfg.Connector.Name, w.f.contentType, c)
+		w.f.r.deps.Metrics.landed(w.f.r.cfg.Connector.Name, w.f.contentType, c, u.look)
+		if u.look && c.Records > 0 {
+			w.f.grew()
+		}
 	}
 	w.f.settle(u.ID)
 }
 
 // fail writes the failure of a unit to the ledger: another try, or lost when Microsoft does not have it any more.
-func (w *fetcher) fail(ctx context.Context, u state.LedgerUnit, err error) {
+func (w *fetcher) fail(ctx context.Context, u task, err error) {
 	defer w.f.settle(u.ID)
 	if ctx.Err() != nil {
 		return // stopping: the unit stays due
@@ -127,7 +146,7 @@ func (w *fetcher) fail(ctx context.Context, u state.LedgerUnit, err error) {
 	now := w.f.now()
 	failure := state.UnitFailure{ID: u.ID, State: state.Retrying, Kind: fault.KindOf(err), Text: err.Error()}
 	switch {
-	case failure.Kind == fault.Gone || failure.Kind == fault.NotFound:
+	case gone(err):
 		failure.State = state.Lost
 	case !u.Expires.IsZero() && now.After(u.Expires):
 		failure.State, failure.Kind = state.Lost, fault.Gone
@@ -140,8 +159,14 @@ func (w *fetcher) fail(ctx context.Context, u state.LedgerUnit, err error) {
 		w.f.log.Error("content is lost", "content_id", u.ContentID, "created", u.Created, "reason", failure.Text)
 		w.f.r.deps.Metrics.lost(w.f.r.cfg.Connector.Name, w.f.contentType)
 	}
+	w.write(ctx, func(s *state.Step) error { return s.Fail([]state.UnitFailure{failure}) })
+	failpoint.Hit(failpoint.CollectFailRecorded)
+}
+
+// write makes a change to the ledger, for as long as that can succeed.
+func (w *fetcher) write(ctx context.Context, change func(*state.Step) error) {
 	for attempt := 1; ; attempt++ {
-		err := w.f.r.deps.State.FailUnits(ctx, w.f.r.deps.Publisher.term, []state.UnitFailure{failure})
+		err := w.f.r.deps.State.Step(ctx, w.f.r.deps.Publisher.term, change)
 		if err == nil || ctx.Err() != nil || fault.Is(err, fault.Conflict) {
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -109,6 +110,42 @@ func (s *fakeSource) fetches(key string) int {
 	return s.fetched[key]
 }
 
+// orderedSource tells in which order units are fetched.
+type orderedSource struct {
+	*fakeSource
+	order chan<- string
+}
+
+func (s *orderedSource) Fetch(ctx context.Context, u record.Unit) iter.Seq2[record.Item, error] {
+	s.order <- u.Key
+	return s.fakeSource.Fetch(ctx, u)
+}
+
+// badWindowSource cannot list any window that holds one moment.
+type badWindowSource struct {
+	*fakeSource
+	healMu sync.Mutex
+	bad    time.Time
+	healed bool
+}
+
+func (s *badWindowSource) heal() {
+	s.healMu.Lock()
+	s.healed = true
+	s.healMu.Unlock()
+}
+
+func (s *badWindowSource) List(ctx context.Context, w source.Window) iter.Seq2[record.Unit, error] {
+	s.healMu.Lock()
+	defer s.healMu.Unlock()
+	if !s.healed && !s.bad.Before(w.From) && s.bad.Before(w.To) {
+		return func(yield func(record.Unit, error) bool) {
+			yield(record.Unit{}, fault.New(fault.Unavailable, "list", "an internal error"))
+		}
+	}
+	return s.fakeSource.List(ctx, w)
+}
+
 // rec is a minimal audit record.
 func rec(id, extra string) string {
 	return fmt.Sprintf(`{"CreationTime":"2026-03-04T05:06:07","Id":%q,"Operation":"FileAccessed","OrganizationId":%q,"RecordType":6,"Workload":"SharePoint"%s}`, id, directory, extra)
@@ -120,10 +157,12 @@ type harness struct {
 	dir     string
 	state   *state.Store
 	journal *journal.Journal
+	lake    *fakeLake
 }
 
 func newHarness(t *testing.T) *harness {
 	h := &harness{t: t, dir: t.TempDir()}
+	h.lake = &fakeLake{h: h, gone: map[string]bool{}}
 	h.open()
 	t.Cleanup(h.close)
 	return h
@@ -151,6 +190,47 @@ func (h *harness) reopen() {
 	h.open()
 }
 
+// loseJournal replaces the journal by an empty one, as the application does: it begins above every known position.
+func (h *harness) loseJournal() {
+	h.t.Helper()
+	_, last, err := h.journal.Bounds(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.journal.Close()
+	if err := os.RemoveAll(filepath.Join(h.dir, "journal")); err != nil {
+		h.t.Fatal(err)
+	}
+	if h.journal, err = journal.Open(h.t.Context(), journal.Config{Dir: filepath.Join(h.dir, "journal"), FirstSeq: last + 1}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// copyState copies the state database and returns what puts the copy back.
+func (h *harness) copyState() (restore func()) {
+	h.t.Helper()
+	original, saved := filepath.Join(h.dir, "state.db"), filepath.Join(h.dir, "saved.db")
+	if _, err := h.state.DB().ExecContext(h.t.Context(), `VACUUM INTO '`+saved+`'`); err != nil {
+		h.t.Fatal(err)
+	}
+	return func() {
+		h.t.Helper()
+		_ = h.state.Close()
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if err := os.Remove(original + suffix); err != nil && !os.IsNotExist(err) {
+				h.t.Fatal(err)
+			}
+		}
+		if err := os.Rename(saved, original); err != nil {
+			h.t.Fatal(err)
+		}
+		var err error
+		if h.state, err = state.Open(h.t.Context(), original, state.Options{Clock: clock.Real{}, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
 // running is a publisher with a manager.
 type running struct {
 	publisher *Publisher
@@ -163,7 +243,7 @@ func (h *harness) start() *running { return h.startGuarded(nil) }
 func (h *harness) startGuarded(guard func() error) *running {
 	h.t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	p := NewPublisher(PublisherConfig{State: h.state, Journal: h.journal, Clock: clock.NewScaled(50), Logger: log, Holder: "test", Guard: guard})
+	p := NewPublisher(PublisherConfig{State: h.state, Journal: h.journal, Clock: clock.NewScaled(50), Logger: log, Holder: "test", Guard: guard, Lake: h.lake})
 	m := NewManager(Deps{State: h.state, Publisher: p, Clock: clock.NewScaled(50), Logger: log}, nil)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
 	pubCtx, stopPublisher := context.WithCancel(context.WithoutCancel(h.t.Context()))
@@ -289,6 +369,8 @@ func checkSum(t *testing.T, total state.Total, fetched int64) {
 			total.Records, total.Duplicates, total.Filtered, total.Malformed, sum, fetched)
 	}
 }
+
+var errGone = fault.New(fault.Gone, "fetch", "the content expired")
 
 var errReset = fault.New(fault.Unavailable, "fetch", "connection reset")
 

@@ -133,12 +133,15 @@ func (im *fileImport) handOver(ctx context.Context, contentType string) error {
 	frag := im.open[contentType]
 	delete(im.open, contentType)
 	im.pending.Add(1)
-	if err := im.m.deps.Publisher.submit(ctx, frag); err != nil {
+	err := im.m.deps.Publisher.askLake(ctx, frag.items, false)
+	if err == nil {
+		err = im.m.deps.Publisher.submit(ctx, frag)
+	}
+	if err != nil {
 		im.pending.Done()
 		im.m.deps.Publisher.release(frag.reserved)
-		return err
 	}
-	return nil
+	return err
 }
 
 func (im *fileImport) done(c Counts, err error) {

@@ -63,20 +63,33 @@ func (m *Manager) Collect(connectorID string, since, until time.Time) (Job, erro
 	}
 	m.mu.Lock()
 	base := m.base
-	if base != nil {
-		m.wg.Add(1)
-	}
 	m.mu.Unlock()
 	if base == nil {
 		return Job{}, fault.New(fault.Unavailable, "collect", "the server is stopping")
 	}
-	m.jobs.put(j)
+	if err := m.keepJob(base, *j); err != nil { //nolint:contextcheck // the job outlives the request
+		return Job{}, err
+	}
 	answer := *j
-	go func() {
-		defer m.wg.Done()
-		m.runJob(base, r, *j)
-	}()
+	if !m.goJob(r, j) {
+		return Job{}, fault.New(fault.Unavailable, "collect", "the server is stopping")
+	}
 	return answer, nil
+}
+
+// goJob runs a job beside the caller. It is false when the manager has stopped.
+func (m *Manager) goJob(r *Runner, j *Job) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	base := m.base
+	if base == nil {
+		return false
+	}
+	m.jobs.put(j)
+	m.wg.Go(func() {
+		m.runJob(base, r, *j)
+	})
+	return true
 }
 
 func (m *Manager) runJob(ctx context.Context, r *Runner, j Job) {
@@ -121,6 +134,7 @@ func (m *Manager) runJob(ctx context.Context, r *Runner, j Job) {
 		if err := m.settled(ctx); err != nil && j.Err == nil {
 			j.Err = err
 		}
+		m.forgetJob(ctx, j.ID)
 	}
 	j.Done, j.Finished = true, m.deps.Clock.Now()
 	m.jobs.update(j)

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"sluice/internal/fault"
+	"sluice/internal/record"
 )
 
 // Manager keeps one runner per connector. Its methods are safe for concurrent use.
@@ -76,6 +77,7 @@ func (m *Manager) start(cfg RunnerConfig) {
 	m.wg.Go(func() {
 		defer close(r.done)
 		defer cancel()
+		m.resumeJobs(ctx, r.runner)
 		r.runner.Run(ctx)
 	})
 }
@@ -105,4 +107,19 @@ func (m *Manager) Runner(id string) (*Runner, error) {
 	}
 	return nil, fault.New(fault.Conflict, "find connector", "the connector is paused or not started yet").
 		WithHint("resume it first")
+}
+
+// Retry makes units of a connector due now: those given, or all that are retrying; with lost also those that were given
+// up. It returns how many.
+func (m *Manager) Retry(ctx context.Context, connectorID string, ids []record.UnitID, lost bool) (int64, error) {
+	select {
+	case <-m.deps.Publisher.Ready():
+	default:
+		return 0, fault.New(fault.Unavailable, "retry", "the server is still starting").WithHint("try again in a moment")
+	}
+	n, err := m.deps.State.Retry(ctx, m.deps.Publisher.term, connectorID, "", ids, lost)
+	if r, runErr := m.Runner(connectorID); runErr == nil {
+		r.Wake()
+	}
+	return n, err
 }

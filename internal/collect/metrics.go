@@ -20,7 +20,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	labels := []string{"connector", "content_type"}
 	m := &Metrics{
 		units: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sluice_units_total", Help: "Content units by what became of them: listed, landed, lost.",
+			Name: "sluice_units_total", Help: "Content units by what became of them: listed, landed, lost; second_look: read again.",
 		}, append(labels, "result")),
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_records_total", Help: "Records fetched by what became of them: landed, duplicate, filtered, malformed.",
@@ -51,11 +51,15 @@ func (m *Metrics) lost(connector, contentType string) {
 	}
 }
 
-func (m *Metrics) landed(connector, contentType string, c Counts) {
+func (m *Metrics) landed(connector, contentType string, c Counts, look bool) {
 	if m == nil {
 		return
 	}
-	m.units.WithLabelValues(connector, contentType, "landed").Inc()
+	result := "landed"
+	if look {
+		result = "second_look"
+	}
+	m.units.WithLabelValues(connector, contentType, result).Inc()
 	for result, n := range map[string]int64{
 		"landed": c.Records, "duplicate": c.Duplicates, "filtered": c.Filtered, "malformed": c.Malformed,
 	} {

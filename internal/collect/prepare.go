@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"strings"
 	"time"
 
+	"sluice/internal/fault"
 	"sluice/internal/normalize"
 	"sluice/internal/rawjson"
 	"sluice/internal/record"
@@ -18,6 +20,8 @@ type prepared struct {
 	claim   state.Claim
 	content normalize.ContentHash
 	event   int64 // Unix milliseconds, 0 when unknown
+	// variantLake says whether the lake has the record under the id of a variant; see Publisher.askLake.
+	variantLake state.LakeAnswer
 }
 
 // preparer turns items into records with identities. It keeps buffers and is for one goroutine.
@@ -76,5 +80,15 @@ func (p *preparer) quarantine(out *prepared, reason, contentID string) {
 	out.rec.Index = record.Quarantine
 	out.rec.Reason = reason
 	copy(out.claim.Key[:], sum)
-	copy(out.claim.Content[:], sum[16:])
+	out.claim.Content = out.claim.Key // the id is made of the bytes: there are no variants
+}
+
+// quarantineClaim is the claim of a malformed item with the given id.
+func quarantineClaim(id string) (c state.Claim, err error) {
+	text, ok := strings.CutPrefix(id, "q:")
+	if n, err := hex.Decode(c.Key[:], []byte(text[:min(len(text), 2*len(c.Key))])); !ok || err != nil || n != len(c.Key) || len(text) != 2*n {
+		return c, fault.Newf(fault.Internal, "read id of a malformed item", "%q is none", id)
+	}
+	c.Content = c.Key
+	return c, nil
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"sluice/internal/clock"
+	"sluice/internal/failpoint"
 	"sluice/internal/fault"
 	"sluice/internal/journal"
 	"sluice/internal/normalize"
@@ -49,9 +50,13 @@ type fragment struct {
 	unit      record.BatchUnit // Connector is set when the batch is frozen
 	add       *record.Unit     // the unit is not in the ledger yet (imports)
 	items     []prepared
-	bytes     int64 // raw, for the ledger
-	complete  bool  // the unit's body ended here, complete and valid
-	reserved  int64 // of the memory budget; given back when the batch is done
+	bytes     int64     // raw, for the ledger
+	complete  bool      // the unit's body ended here, complete and valid
+	asked     bool      // the lake was asked for every record of the unit
+	look      bool      // of a second look
+	lookAt    time.Time // when the unit is to be looked at again; zero: not
+	total     *Counts   // of the parts before; only the publisher touches it
+	reserved  int64     // of the memory budget; given back when the batch is done
 	// done is called once, after the batch was confirmed (nil error) or when it is certain that this process will
 	// not confirm it. It must not block.
 	done   func(Counts, error)
@@ -67,6 +72,8 @@ type PublisherConfig struct {
 	Metrics *Metrics
 	Holder  string // who holds the term, for messages to operators
 	Memory  int64  // budget for bytes between response and journal; 64 MiB when 0
+	// Lake answers what was committed; nil where nothing is ever healed or pruned (tests).
+	Lake Lake
 	// Guard is asked before anything is written; an error (fault.Full: the disk is nearly full) makes collecting wait.
 	Guard func() error
 }
@@ -84,9 +91,11 @@ type Publisher struct {
 	last    uint64 // sequence of the last message in the journal
 	codec   *journal.Codec
 
-	confirmed atomic.Uint64
+	restored  atomic.Bool
 	mu        sync.Mutex
-	problem   error // why publishing does not get on, nil when it does
+	confirmed uint64 // journal sequence of the newest confirmed batch
+	number    int64  // of that batch: every batch up to it is published or void
+	problem   error  // why publishing does not get on, nil when it does
 }
 
 // NewPublisher returns a publisher that does nothing until Run.
@@ -105,7 +114,24 @@ func NewPublisher(cfg PublisherConfig) *Publisher {
 func (p *Publisher) Ready() <-chan struct{} { return p.ready }
 
 // Confirmed is the journal sequence of the newest batch that was confirmed.
-func (p *Publisher) Confirmed() uint64 { return p.confirmed.Load() }
+func (p *Publisher) Confirmed() uint64 {
+	_, seq := p.settledUpTo()
+	return seq
+}
+
+// settledUpTo returns a batch number and the journal sequence that holds, at the latest, what exists of the batches up
+// to that number.
+func (p *Publisher) settledUpTo() (number int64, seq uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.number, p.confirmed
+}
+
+func (p *Publisher) settled(number int64, seq uint64) {
+	p.mu.Lock()
+	p.number, p.confirmed = number, seq
+	p.mu.Unlock()
+}
 
 // Problem tells why collected data does not reach the journal at the moment, nil when it does.
 func (p *Publisher) Problem() error {
@@ -275,8 +301,8 @@ func (p *Publisher) work(ctx context.Context, group []*fragment) error {
 
 // stopFor says whether the publisher can go on after err: not when its right to write is gone.
 func stopFor(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the end of ctx is the cause; what was not finished is settled at the next start
+	if ctx.Err() != nil || errors.Is(err, state.ErrAskLake) {
+		return nil //nolint:nilerr // what was not finished is settled at the next start, or fetched again
 	}
 	return err
 }
@@ -303,6 +329,7 @@ func (p *Publisher) freeze(ctx context.Context, group []*fragment) (*record.Batc
 		}
 		if err == nil {
 			p.setProblem(nil)
+			failpoint.Hit(failpoint.CollectClaimed)
 			return batch, nil
 		}
 		if err := p.wait(ctx, err, attempt); err != nil {
@@ -320,7 +347,7 @@ func (p *Publisher) guard() error {
 
 // wait decides whether a failure on the way to the journal can be waited out, and does so.
 func (p *Publisher) wait(ctx context.Context, err error, attempt int) error {
-	if ctx.Err() != nil || fault.Is(err, fault.Conflict) {
+	if ctx.Err() != nil || fault.Is(err, fault.Conflict) || errors.Is(err, state.ErrAskLake) {
 		return err
 	}
 	p.setProblem(err)
@@ -359,6 +386,9 @@ func (p *Publisher) claim(s *state.Step, group []*fragment) (*record.Batch, erro
 	if err := s.Count(number, counts); err != nil {
 		return nil, err
 	}
+	if err := scheduleLooks(s, group, p.cfg.Clock.Now()); err != nil {
+		return nil, err
+	}
 	if len(b.batch.Records) == 0 {
 		return nil, s.Confirm(number, state.Position{})
 	}
@@ -379,6 +409,7 @@ func claimVariants(s *state.Step, number int64, group []*fragment, results []sta
 				id := normalize.VariantID(item.rec.ID, item.content)
 				claims = append(claims, state.Claim{
 					Second: item.claim.Second, Key: normalize.ClaimKey(0, id), Content: item.claim.Content,
+					Lake: item.variantLake, LakeContent: item.claim.Content, SettledBatch: item.claim.SettledBatch,
 				})
 				at, ids = append(at, i), append(ids, id)
 			}
@@ -414,6 +445,7 @@ func (p *Publisher) publish(ctx context.Context, b *record.Batch) error {
 	if len(data) > journal.MaxPayload {
 		return fault.Newf(fault.Internal, "publish", "batch %d has %d bytes, the journal takes %d", b.Number, len(data), journal.MaxPayload)
 	}
+	failpoint.Hit(failpoint.CollectFrozen)
 	var ack journal.Ack
 	for attempt := 1; ; attempt++ {
 		ack, err = p.cfg.Journal.Publish(ctx, b.Epoch, b.Number, data, p.last)
@@ -424,6 +456,7 @@ func (p *Publisher) publish(ctx context.Context, b *record.Batch) error {
 			return fmt.Errorf("batch %d: %w", b.Number, err)
 		}
 	}
+	failpoint.Hit(failpoint.CollectPublished)
 	p.last = ack.Seq
 	p.cfg.Metrics.published(len(data), len(b.Records))
 	position := state.Position{Stream: p.cfg.Journal.StreamID(), Seq: ack.Seq}
@@ -431,7 +464,8 @@ func (p *Publisher) publish(ctx context.Context, b *record.Batch) error {
 		err := p.cfg.State.Step(ctx, p.term, func(s *state.Step) error { return s.Confirm(b.Number, position) })
 		if err == nil {
 			p.setProblem(nil)
-			p.confirmed.Store(ack.Seq)
+			failpoint.Hit(failpoint.CollectConfirmed)
+			p.settled(b.Number, ack.Seq)
 			return nil
 		}
 		if err := p.wait(ctx, err, attempt); err != nil {

@@ -3,13 +3,38 @@ package collect
 import (
 	"context"
 
+	"sluice/internal/failpoint"
 	"sluice/internal/fault"
+	"sluice/internal/journal"
 	"sluice/internal/state"
 )
 
-// recover makes this process the publisher and settles what an earlier one left behind: the journal is asked which of
-// the open batches exist, those are confirmed, the others become void and their units are fetched again.
+// recover makes this process the publisher and settles what an earlier one left behind. The journal is the truth:
+//
+//   - an open batch that the journal has is confirmed, one that it does not have becomes void;
+//   - a published batch that neither the journal nor the lake has any more (the journal was lost or replaced by an older
+//     copy) becomes void too, and its units are fetched again, asking the lake for each record;
+//   - a batch that the journal or the lake has and the state does not know (the state was replaced by an older copy)
+//     is adopted: its ids are claimed again.
+//
+// The last two mean that something was restored; Restored then reports it, so that a verification can follow.
 func (p *Publisher) recover(ctx context.Context) error {
+	if err := p.acquire(ctx); err != nil {
+		return err
+	}
+	var err error
+	if p.last, err = p.fence(ctx); err != nil {
+		return err
+	}
+	r := &recovery{p: p}
+	if err := r.run(ctx); err != nil {
+		return fault.Wrap("", "recover batches", err)
+	}
+	failpoint.Hit(failpoint.CollectHealed)
+	return nil
+}
+
+func (p *Publisher) acquire(ctx context.Context) error {
 	term, err := p.cfg.State.AcquireTerm(ctx, Subject, p.cfg.Holder, termFor)
 	for attempt := 1; fault.Is(err, fault.Conflict); attempt++ {
 		p.setProblem(err)
@@ -23,42 +48,6 @@ func (p *Publisher) recover(ctx context.Context) error {
 	}
 	p.setProblem(nil)
 	p.term = term
-	if p.last, err = p.fence(ctx); err != nil {
-		return err
-	}
-	open, err := p.cfg.State.OpenBatches(ctx)
-	if err != nil {
-		return fault.Wrap("", "recover batches", err)
-	}
-	found, err := p.published(ctx, open)
-	if err != nil {
-		return err
-	}
-	confirmed, void := 0, 0
-	err = p.cfg.State.Step(ctx, p.term, func(s *state.Step) error {
-		confirmed, void = 0, 0
-		for _, b := range open {
-			if position, ok := found[b]; ok {
-				confirmed++
-				if err := s.Confirm(b.Number, position); err != nil {
-					return err
-				}
-				continue
-			}
-			void++
-			if err := s.Void(b.Number); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fault.Wrap("", "recover batches", err)
-	}
-	if len(open) > 0 {
-		p.log.Info("settled batches of an earlier run", "confirmed", confirmed, "void", void)
-	}
-	p.confirmed.Store(p.last)
 	return nil
 }
 
@@ -81,42 +70,257 @@ func (p *Publisher) fence(ctx context.Context) (uint64, error) {
 	}
 }
 
-// published reads the journal from the last confirmed batch to the fence and returns the open batches that are there.
-func (p *Publisher) published(ctx context.Context, open []state.OpenBatch) (map[state.OpenBatch]state.Position, error) {
-	found := map[state.OpenBatch]state.Position{}
-	if len(open) == 0 {
-		return found, nil
+// recovery is one run of recover behind the fence.
+type recovery struct {
+	p         *Publisher
+	confirmed state.Position // the last one that the state knows
+	first     uint64         // of the journal
+	floor     uint32         // of the ids
+
+	found, adopted, void, vanished int
+}
+
+func (r *recovery) run(ctx context.Context) error {
+	p := r.p
+	var err error
+	if r.confirmed, err = p.cfg.State.LastConfirmed(ctx, Subject); err != nil {
+		return err
 	}
-	wanted := map[state.OpenBatch]bool{}
-	for _, b := range open {
-		wanted[b] = true
+	if r.first, _, err = p.cfg.Journal.Bounds(ctx); err != nil {
+		return err
 	}
-	confirmed, err := p.cfg.State.LastConfirmed(ctx, Subject)
+	if r.floor, err = p.cfg.State.IDFloor(ctx); err != nil {
+		return err
+	}
+	if err := r.checkPublished(ctx); err != nil {
+		return err
+	}
+	if err := r.adoptLake(ctx); err != nil {
+		return err
+	}
+	if err := r.readJournal(ctx); err != nil {
+		return err
+	}
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	if r.found+r.void > 0 {
+		p.log.Info("settled batches of an earlier run", "confirmed", r.found, "void", r.void)
+	}
+	if r.vanished > 0 {
+		p.log.Error("the journal lost batches before they reached the lake: their content is fetched again", "batches", r.vanished)
+	}
+	if r.adopted > 0 {
+		p.log.Error("the state database is older than the journal or the lake: what it did not know was taken from there", "batches", r.adopted)
+	}
+	p.restored.Store(r.vanished+r.adopted > 0)
+	return nil
+}
+
+// checkPublished looks for published batches that vanished before the lake had them.
+func (r *recovery) checkPublished(ctx context.Context) error {
+	p := r.p
+	published, err := p.cfg.State.Published(ctx)
 	if err != nil {
-		return nil, fault.Wrap("", "recover batches", err)
+		return err
 	}
-	first, _, err := p.cfg.Journal.Bounds(ctx)
+	stream := p.cfg.Journal.StreamID()
+	for _, b := range published {
+		if b.Position.Stream == stream && b.Position.Seq < p.last {
+			continue // in the journal, or trimmed because the lake has it
+		}
+		err := p.cfg.State.Step(ctx, p.term, func(s *state.Step) error {
+			return s.Void(b.Number)
+		})
+		if err != nil {
+			return err
+		}
+		r.vanished++
+	}
+	return nil
+}
+
+// adoptLake takes the ids of records that the lake has and the state does not know, where the journal does not reach
+// back so far any more.
+func (r *recovery) adoptLake(ctx context.Context) error {
+	p := r.p
+	if p.cfg.Lake == nil || r.first <= r.confirmed.Seq+1 {
+		return nil
+	}
+	last, err := p.cfg.Lake.LastSeq(ctx)
+	if err != nil || last <= r.confirmed.Seq {
+		return err
+	}
+	p.log.Warn("the state database is older than the lake: reading ids from the lake", "from", r.confirmed.Seq+1, "to", last)
+	a := &adopter{r: r}
+	for row, err := range p.cfg.Lake.Since(ctx, r.confirmed.Seq) {
+		if err != nil {
+			return err
+		}
+		if row.Seq >= r.first {
+			break // the journal has it
+		}
+		if err := a.add(ctx, row); err != nil {
+			return err
+		}
+	}
+	return a.flush(ctx)
+}
+
+// readJournal reads what was published behind the last confirmed batch: open batches that are found there are
+// confirmed, unknown ones are adopted, the open ones that are not there become void.
+func (r *recovery) readJournal(ctx context.Context) error {
+	p := r.p
+	list, err := p.cfg.State.OpenBatches(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	from := first
-	if confirmed.Stream == p.cfg.Journal.StreamID() {
-		from = max(first, confirmed.Seq+1)
+	open := map[state.OpenBatch]bool{}
+	for _, b := range list {
+		open[b] = true
+	}
+	from := r.first
+	if r.confirmed.Stream == p.cfg.Journal.StreamID() || r.confirmed.Seq == 0 {
+		from = max(r.first, r.confirmed.Seq+1)
+	}
+	if err := r.readFrom(ctx, from, open); err != nil {
+		return err
+	}
+	return p.cfg.State.Step(ctx, p.term, func(s *state.Step) error {
+		r.void = 0
+		for b := range open {
+			r.void++
+			if err := s.Void(b.Number); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (r *recovery) readFrom(ctx context.Context, from uint64, open map[state.OpenBatch]bool) error {
+	p := r.p
+	if from >= p.last {
+		return nil
 	}
 	reader, err := p.cfg.Journal.Read(ctx, from)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer reader.Close()
-	for seq := from; seq <= p.last; {
+	for seq := from; seq < p.last; {
 		m, err := reader.Next(ctx)
 		if err != nil {
-			return nil, fault.Wrap("", "recover batches", err)
+			return err
 		}
 		seq = m.Seq + 1
-		if b := (state.OpenBatch{Number: m.Number, Epoch: m.Epoch}); !m.Fence && wanted[b] {
-			found[b] = state.Position{Stream: m.Stream, Seq: m.Seq}
+		if m.Fence {
+			continue
+		}
+		b, pos := state.OpenBatch{Number: m.Number, Epoch: m.Epoch}, state.Position{Stream: m.Stream, Seq: m.Seq}
+		if !open[b] {
+			if err := r.adoptMessage(ctx, m, pos); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.cfg.State.Step(ctx, p.term, func(s *state.Step) error { return s.Confirm(b.Number, pos) }); err != nil {
+			return err
+		}
+		delete(open, b)
+		r.found++
+	}
+	return nil
+}
+
+// adoptMessage takes over a batch that the journal has and the state does not know.
+func (r *recovery) adoptMessage(ctx context.Context, m journal.Message, pos state.Position) error {
+	batch, err := r.p.codec.Decode(m.Data)
+	if err != nil {
+		r.p.log.Error("a message of the journal cannot be read; the lake writer puts it into quarantine", "seq", m.Seq, "error", err.Error())
+		return nil
+	}
+	a := &adopter{r: r}
+	for i := range batch.Records {
+		rec := &batch.Records[i]
+		err := a.add(ctx, Stored{ID: rec.ID, Batch: m.Number, Seq: pos.Seq, Held: Held{Index: rec.Index, Raw: rec.Raw}})
+		if err != nil {
+			return err
 		}
 	}
-	return found, nil
+	return a.flush(ctx)
+}
+
+// begin uses up a batch number: every smaller one is settled from now on.
+func (r *recovery) begin(ctx context.Context) error {
+	p := r.p
+	return p.cfg.State.Step(ctx, p.term, func(s *state.Step) error {
+		number, err := s.OpenBatch()
+		if err != nil {
+			return err
+		}
+		p.settled(number, p.last)
+		return s.Confirm(number, state.Position{})
+	})
+}
+
+// adopter claims ids for batches that the state does not know, a batch at a time.
+type adopter struct {
+	r       *recovery
+	number  int64
+	pos     state.Position
+	claims  []state.Claim
+	content contentHasher
+}
+
+func (a *adopter) add(ctx context.Context, row Stored) error {
+	if row.Batch != a.number || len(a.claims) >= batchLimit {
+		if err := a.flush(ctx); err != nil {
+			return err
+		}
+		a.number, a.pos = row.Batch, state.Position{Stream: a.r.p.cfg.Journal.StreamID(), Seq: row.Seq}
+	}
+	claim, err := a.content.claim(row.ID, row.Held)
+	if err != nil {
+		return fault.Wrap("", "record "+row.ID, err)
+	}
+	if claim.Second == 0 || claim.Second >= a.r.floor { // for what is older the lake is asked anyway
+		a.claims = append(a.claims, claim)
+	}
+	return nil
+}
+
+func (a *adopter) flush(ctx context.Context) error {
+	if len(a.claims) == 0 {
+		return nil
+	}
+	p := a.r.p
+	err := p.cfg.State.Step(ctx, p.term, func(s *state.Step) error {
+		if err := s.Adopt(a.number, p.term.Epoch, a.pos); err != nil {
+			return err
+		}
+		_, err := s.Claim(a.number, a.claims)
+		return err
+	})
+	a.claims = a.claims[:0]
+	a.r.adopted++
+	return err
+}
+
+// Restored reports whether recovery found that journal or state had been lost or restored from an older copy. It is
+// meaningful once Ready is closed.
+func (p *Publisher) Restored() bool { return p.restored.Load() }
+
+// Committed tells the publisher that the lake has everything up to a position: those batches need not be remembered.
+func (p *Publisher) Committed(ctx context.Context, pos state.Position) error {
+	select {
+	case <-p.ready:
+	default:
+		return nil
+	}
+	err := p.cfg.State.Step(ctx, p.term, func(s *state.Step) error { return s.Settle(pos) })
+	if err == nil {
+		failpoint.Hit(failpoint.CollectSettled)
+	}
+	return err
 }

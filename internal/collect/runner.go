@@ -22,6 +22,7 @@ type RunnerConfig struct {
 	Parallel     int           // fetches at a time, per content type
 	MaxWindow    time.Duration // longest window of a listing
 	Retention    time.Duration // how far back the service lists
+	SecondLook   float64       // share of the units that are fetched a second time after an hour; 0 to 1
 }
 
 // Deps is what runners share.
@@ -59,7 +60,7 @@ func NewRunner(cfg RunnerConfig, deps Deps) *Runner {
 func (r *Runner) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, f := range r.feeds {
-		work := make(chan state.LedgerUnit)
+		work := make(chan task)
 		wg.Go(func() { f.schedule(ctx) })
 		wg.Go(func() { f.dispatch(ctx, work) })
 		for range r.cfg.Parallel {
@@ -118,7 +119,7 @@ func (f *feed) insist(ctx context.Context) error {
 	began := f.r.deps.Clock.Now()
 	for attempt := 1; ; attempt++ {
 		err := f.prepare(ctx)
-		if err == nil || !transient(err) {
+		if err == nil || !passing(err) {
 			return err
 		}
 		wait := f.slow(err, Backoff(err, attempt))
@@ -158,7 +159,7 @@ func (r *Runner) listAll(ctx context.Context, seen func(record.Unit), window fun
 			if err == nil {
 				var from, to time.Time
 				if from, to, err = window(f); err == nil {
-					err = f.list(ctx, from, to, seen, insistFor)
+					_, err = f.list(ctx, from, to, f.recording(seen), insistFor)
 				}
 			}
 			if err == nil {
@@ -172,4 +173,16 @@ func (r *Runner) listAll(ctx context.Context, seen func(record.Unit), window fun
 	}
 	wg.Wait()
 	return failed
+}
+
+// Fetching reports whether a unit is being fetched now, or is on its way to the journal.
+func (r *Runner) Fetching(contentType string, id record.UnitID) bool {
+	for _, f := range r.feeds {
+		if f.contentType == contentType {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.inflight[id]
+		}
+	}
+	return false
 }

@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"sluice/internal/collect"
+	"sluice/internal/lake/census"
+	"sluice/internal/record"
+	"sluice/internal/state"
+)
+
+// lakeAnswers is the lake as the collector asks it.
+type lakeAnswers struct{ s *service }
+
+var _ collect.Lake = lakeAnswers{}
+
+// Committed implements collect.Lake.
+func (l lakeAnswers) Committed(ctx context.Context, seq uint64) error {
+	return l.s.writer.Flush(ctx, seq)
+}
+
+// Present implements collect.Lake.
+func (l lakeAnswers) Present(ctx context.Context, asks []collect.Ask) (map[string]collect.Held, error) {
+	list := make([]census.Ask, len(asks))
+	for i, a := range asks {
+		list[i] = census.Ask{ID: a.ID, EventSecond: a.Second}
+	}
+	presence, err := l.s.census.Present(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[string]collect.Held, len(presence.Found))
+	for id, f := range presence.Found {
+		held[id] = collect.Held{Index: f.Index, Raw: f.Raw}
+	}
+	return held, nil
+}
+
+// Holdings implements collect.Lake.
+func (l lakeAnswers) Holdings(ctx context.Context, since time.Time) (map[record.UnitID]collect.Holding, state.Position, error) {
+	counted, err := l.s.census.Units(ctx, census.UnitsQuery{Since: since})
+	if err != nil {
+		return nil, state.Position{}, err
+	}
+	out := make(map[record.UnitID]collect.Holding, len(counted.Units))
+	for id, h := range counted.Units {
+		out[id] = collect.Holding{Rows: h.Rows, Distinct: h.Distinct, Quarantined: h.Quarantined, IDSum: h.IDSum}
+	}
+	return out, state.Position{Stream: counted.Position.Stream, Seq: counted.Position.Seq}, nil
+}
+
+// Origins implements collect.Lake.
+func (l lakeAnswers) Origins(ctx context.Context, units []record.UnitID) (map[record.UnitID]collect.Origin, error) {
+	found, err := l.s.census.Origins(ctx, units)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[record.UnitID]collect.Origin, len(found))
+	for id, o := range found {
+		out[id] = collect.Origin(o)
+	}
+	return out, nil
+}
+
+// Since implements collect.Lake.
+func (l lakeAnswers) Since(ctx context.Context, after uint64) iter.Seq2[collect.Stored, error] {
+	return func(yield func(collect.Stored, error) bool) {
+		for row, err := range l.s.census.Since(ctx, record.Seq(after, record.MaxBatchRecords-1)) {
+			stored := collect.Stored{
+				ID: row.ID, Batch: row.Batch, Seq: record.JournalSeq(row.Seq), Held: collect.Held{Index: row.Index, Raw: row.Raw},
+			}
+			if !yield(stored, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// LastSeq implements collect.Lake.
+func (l lakeAnswers) LastSeq(ctx context.Context) (seq uint64, err error) {
+	positions, err := l.s.lake.Positions(ctx)
+	for _, p := range positions {
+		seq = max(seq, p.Seq)
+	}
+	return seq, err
+}

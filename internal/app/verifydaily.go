@@ -1,0 +1,76 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"sluice/internal/api"
+	"sluice/internal/fault"
+	"sluice/internal/state"
+)
+
+const (
+	verifyEvery = 24 * time.Hour
+	verifyLook  = 10 * time.Minute // how often it is looked whether one is due
+	// verifySettle is how long after the start of the server the first verification waits, so that the listing of the
+	// start is done; after something was restored there is no wait.
+	verifySettle = time.Hour
+)
+
+// verifyDaily verifies every running connector once a day and after something was restored, queues what is missing, and
+// keeps the result for the status. Failures are logged and tried again at the next turn.
+func (a *application) verifyDaily(ctx context.Context) error {
+	select {
+	case <-a.svc.publisher.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	at := map[string]time.Time{} // by connector, of this process
+	first := a.Clock.Now().Add(verifySettle)
+	restored := a.restored || a.svc.lake.Recovered() || a.svc.publisher.Restored()
+	for ; ctx.Err() == nil; restored = false {
+		if restored || a.Clock.Now().After(first) {
+			a.verifyDue(ctx, at, restored)
+		}
+		_ = a.Clock.Sleep(ctx, verifyLook)
+	}
+	return nil
+}
+
+func (a *application) verifyDue(ctx context.Context, at map[string]time.Time, now bool) {
+	connectors, err := a.svc.state.Connectors(ctx)
+	if err != nil {
+		a.log.Warn("daily verification", "error", err.Error())
+		return
+	}
+	reports, err := a.svc.reports(ctx)
+	if err != nil {
+		a.log.Warn("daily verification", "error", err.Error())
+		return
+	}
+	for _, c := range connectors {
+		last := reports[c.ID].Finished
+		if tried := at[c.ID]; tried.After(last) {
+			last = tried
+		}
+		if c.Paused || !now && a.Clock.Now().Sub(last) < verifyEvery {
+			continue
+		}
+		at[c.ID] = a.Clock.Now()
+		a.verifyScheduled(ctx, c)
+	}
+}
+
+func (a *application) verifyScheduled(ctx context.Context, c state.Connector) {
+	report, err := a.svc.verifyOne(ctx, c, api.VerifyRequest{Connector: c.Name, Repair: true}, true, func(api.VerifyProgress) {})
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		a.log.Warn("daily verification failed", "connector", c.Name, "kind", string(fault.KindOf(err)), "error", err.Error())
+	case !report.Complete:
+		a.log.Error("verification found that something is missing", "connector", c.Name, "coverage_percent", report.CoveragePercent,
+			"missing", report.Totals.Missing, "lost", report.Totals.Lost, "surplus", report.Totals.Surplus, "queued", report.Repaired)
+	default:
+		a.log.Info("verified: everything is in the lake", "connector", c.Name, "units", report.Totals.Landed, "records", report.Totals.Records)
+	}
+}

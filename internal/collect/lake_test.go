@@ -1,0 +1,181 @@
+package collect
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"sluice/internal/journal"
+	"sluice/internal/record"
+	"sluice/internal/state"
+)
+
+// fakeLake holds what the journal of the harness holds, and what it held before the journal was lost, less the records
+// that a test takes away.
+type fakeLake struct {
+	h    *harness
+	mu   sync.Mutex
+	gone map[string]bool // by id
+	kept []lakeRow       // of journals that are no more
+	asks int             // records asked for
+}
+
+type lakeRow struct {
+	Stored
+	unit    record.BatchUnit
+	connect string
+}
+
+func (l *fakeLake) Committed(context.Context, uint64) error { return nil }
+
+// keep takes what the journal has now into the lake, so that it survives the loss of the journal.
+func (l *fakeLake) keep(ctx context.Context) {
+	rows := l.journalRows(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = append(l.kept, rows...)
+}
+
+func (l *fakeLake) lose(ids ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range ids {
+		l.gone[id] = true
+	}
+}
+
+func (l *fakeLake) rows(ctx context.Context) []lakeRow {
+	rows := l.journalRows(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := slices.Clone(l.kept)
+	for _, r := range rows {
+		if !slices.ContainsFunc(l.kept, func(k lakeRow) bool { return k.Seq == r.Seq && k.ID == r.ID }) {
+			all = append(all, r)
+		}
+	}
+	// Only the first of an id was taken away: collected again, it is there.
+	first := map[string]bool{}
+	return slices.DeleteFunc(all, func(r lakeRow) bool {
+		taken := l.gone[r.ID] && !first[r.ID]
+		first[r.ID] = true
+		return taken
+	})
+}
+
+func (l *fakeLake) journalRows(ctx context.Context) []lakeRow {
+	first, last, err := l.h.journal.Bounds(ctx)
+	if err != nil {
+		panic(err)
+	}
+	reader, err := l.h.journal.Read(ctx, first)
+	if err != nil {
+		panic(err)
+	}
+	defer reader.Close()
+	codec, err := journal.NewCodec()
+	if err != nil {
+		panic(err)
+	}
+	defer codec.Close()
+	var out []lakeRow
+	for seq := first; seq <= last; {
+		m, err := reader.Next(ctx)
+		if err != nil {
+			panic(err)
+		}
+		seq = m.Seq + 1
+		if m.Fence {
+			continue
+		}
+		b, err := codec.Decode(m.Data)
+		if err != nil {
+			continue
+		}
+		for _, r := range b.Records {
+			u := b.Units[r.Unit]
+			out = append(out, lakeRow{
+				Stored:  Stored{ID: r.ID, Batch: m.Number, Seq: m.Seq, Held: Held{Index: r.Index, Raw: bytes.Clone(r.Raw)}},
+				unit:    u,
+				connect: b.Connectors[u.Connector].ID,
+			})
+		}
+	}
+	return out
+}
+
+func (l *fakeLake) Present(ctx context.Context, asks []Ask) (map[string]Held, error) {
+	wanted := map[string]bool{}
+	for _, a := range asks {
+		wanted[a.ID] = true
+	}
+	l.mu.Lock()
+	l.asks += len(asks)
+	l.mu.Unlock()
+	held := map[string]Held{}
+	for _, r := range l.rows(ctx) {
+		if wanted[r.ID] {
+			held[r.ID] = r.Held
+		}
+	}
+	return held, nil
+}
+
+func (l *fakeLake) Holdings(ctx context.Context, _ time.Time) (map[record.UnitID]Holding, state.Position, error) {
+	out := map[record.UnitID]Holding{}
+	seen := map[string]bool{}
+	for _, r := range l.rows(ctx) {
+		h := out[r.unit.ID]
+		h.Rows++
+		if key := r.unit.ID.String() + r.ID; !seen[key] {
+			seen[key] = true
+			h.Distinct++
+		}
+		if r.Index == record.Quarantine {
+			h.Quarantined++
+		}
+		h.IDSum ^= record.IDHash(r.ID)
+		out[r.unit.ID] = h
+	}
+	_, last, err := l.h.journal.Bounds(ctx)
+	return out, state.Position{Stream: l.h.journal.StreamID(), Seq: last}, err
+}
+
+func (l *fakeLake) Since(ctx context.Context, after uint64) iter.Seq2[Stored, error] {
+	return func(yield func(Stored, error) bool) {
+		for _, r := range l.rows(ctx) {
+			if r.Seq > after && !yield(r.Stored, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (l *fakeLake) LastSeq(ctx context.Context) (seq uint64, err error) {
+	for _, r := range l.rows(ctx) {
+		seq = max(seq, r.Seq)
+	}
+	return seq, nil
+}
+
+// ids counts how often each id is in the lake.
+func (l *fakeLake) ids(ctx context.Context) map[string]int {
+	out := map[string]int{}
+	for _, r := range l.rows(ctx) {
+		out[r.ID]++
+	}
+	return out
+}
+
+func (l *fakeLake) Origins(ctx context.Context, units []record.UnitID) (map[record.UnitID]Origin, error) {
+	out := map[record.UnitID]Origin{}
+	for _, r := range l.rows(ctx) {
+		if slices.Contains(units, r.unit.ID) {
+			out[r.unit.ID] = Origin{ConnectorID: r.connect, ContentType: r.unit.ContentType, ContentID: r.unit.ContentID, Created: r.unit.Created}
+		}
+	}
+	return out, nil
+}

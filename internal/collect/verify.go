@@ -1,0 +1,253 @@
+package collect
+
+import (
+	"context"
+	"time"
+
+	"sluice/internal/fault"
+	"sluice/internal/record"
+	"sluice/internal/state"
+)
+
+// VerifyRequest asks for a proof of completeness of one connector.
+type VerifyRequest struct {
+	Since, Until time.Time // of content creation; zero: as far back as the service lists, and now
+	Repair       bool      // queue what is missing
+	// Progress is told now and then how far the work is; may be nil.
+	Progress func(VerifyProgress)
+}
+
+// VerifyPhase is a part of a verification.
+type VerifyPhase int
+
+// The phases, in their order.
+const (
+	Surveying VerifyPhase = iota // asking the service what there is
+	Counting                     // counting in the lake
+	Comparing
+	Repairing
+)
+
+// VerifyProgress tells how far a verification is. Total is 0 while it is unknown.
+type VerifyProgress struct {
+	Phase       VerifyPhase
+	ContentType string
+	Done, Total int64
+}
+
+// Tally counts what a verification found, in units and in records.
+type Tally struct {
+	Listed, Landed, Missing, Lost, Surplus, Waiting int64
+	Records, MissingRecords, SurplusRecords         int64
+}
+
+// Finding is one unit that is not as it should be.
+type Finding struct {
+	ID          record.UnitID
+	ContentType string
+	ContentID   string
+	Created     time.Time
+	Verdict     Verdict
+	Reason      string
+	Expected    int64 // records that should be in the lake, -1 when that is not known
+	Found       int64
+	Repairable  bool
+}
+
+// FeedReport is the result for one content type.
+type FeedReport struct {
+	ContentType string
+	Tally       Tally
+	Hours       map[time.Time]*Tally // by the hour of creation
+	Findings    []Finding            // oldest first
+	Gaps        []state.Gap
+	Repaired    int64
+	Notes       []string // what limits the verdict
+}
+
+// VerifyReport is the result for one connector.
+type VerifyReport struct {
+	Since, Until time.Time
+	Feeds        []FeedReport
+}
+
+// Verify compares, unit by unit, what the service lists now with what the ledger remembers and with what the lake holds:
+// rows, distinct ids and a sum over the ids are counted in the lake on one snapshot, nothing is taken from the ledger's
+// word. It works beside a running collection. Findings are no errors; an error means that there is no verdict.
+func (m *Manager) Verify(ctx context.Context, cfg RunnerConfig, req VerifyRequest) (VerifyReport, error) {
+	select {
+	case <-m.deps.Publisher.Ready():
+	case <-ctx.Done():
+		return VerifyReport{}, ctx.Err()
+	}
+	if m.deps.Publisher.cfg.Lake == nil {
+		return VerifyReport{}, fault.New(fault.Internal, "verify", "there is no lake to compare with")
+	}
+	r := NewRunner(cfg, m.deps)
+	now := r.feedTime()
+	if req.Progress == nil {
+		req.Progress = func(VerifyProgress) {}
+	}
+	oldest := now.Add(-cfg.Retention + marginToRetention)
+	if req.Since.IsZero() {
+		req.Since = oldest
+	}
+	if req.Until.IsZero() || req.Until.After(now) {
+		req.Until = now
+	}
+	report := VerifyReport{Since: req.Since, Until: req.Until}
+	for _, f := range r.feeds {
+		v := &verification{f: f, req: req, now: now, oldest: oldest, listed: map[record.UnitID]record.Unit{}}
+		if err := v.run(ctx); err != nil {
+			return report, fault.Wrap("", "verify "+f.contentType, err)
+		}
+		report.Feeds = append(report.Feeds, v.report)
+	}
+	return report, nil
+}
+
+// feedTime is the service's time, as the first listing would use it.
+func (r *Runner) feedTime() time.Time {
+	if len(r.feeds) == 0 {
+		return r.deps.Clock.Now()
+	}
+	return r.feeds[0].now()
+}
+
+// verification is the work on one content type. Service, ledger and lake are read in this order: what the service
+// lists and is collected meanwhile is then in the ledger, and what the ledger says has landed is in the lake.
+type verification struct {
+	f           *feed
+	req         VerifyRequest
+	now, oldest time.Time
+	listed      map[record.UnitID]record.Unit      // by the service, now
+	ledger      map[record.UnitID]state.LedgerUnit // of the window, and what was listed
+	holdings    map[record.UnitID]Holding          // all of the lake that can matter
+	position    state.Position                     // of the snapshot that was counted
+	report      FeedReport
+}
+
+func (v *verification) run(ctx context.Context) error {
+	v.report = FeedReport{ContentType: v.f.contentType, Hours: map[time.Time]*Tally{}}
+	if err := v.survey(ctx); err != nil {
+		return err
+	}
+	if err := v.readLedger(ctx); err != nil {
+		return err
+	}
+	if err := v.count(ctx); err != nil {
+		return err
+	}
+	if err := v.compare(ctx); err != nil {
+		return err
+	}
+	if v.req.Repair {
+		return v.repair(ctx)
+	}
+	return nil
+}
+
+// survey asks the service what there is. A listing that fails limits the verdict, but what ledger and lake say of each
+// other is told all the same.
+func (v *verification) survey(ctx context.Context) error {
+	from := v.req.Since
+	if from.Before(v.oldest) {
+		from = v.oldest
+		if v.req.Since.Before(v.oldest.Add(-time.Hour)) {
+			v.note("the service lists content only since " + v.oldest.UTC().Format(time.RFC3339) + "; for what is older ledger and lake were compared")
+		}
+	}
+	if !from.Before(v.req.Until) {
+		return nil
+	}
+	v.progress(Surveying, 0, 0)
+	err := v.f.insist(ctx)
+	if err == nil {
+		_, err = v.f.list(ctx, from, v.req.Until, v.f.surveying(func(u record.Unit) {
+			v.listed[u.ID(v.f.r.cfg.Connector.ID)] = u
+			if len(v.listed)%listChunk == 0 {
+				v.progress(Surveying, int64(len(v.listed)), 0)
+			}
+		}), insistFor)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return fault.Wrap("", "ask the service what there is", err)
+	}
+	v.progress(Surveying, int64(len(v.listed)), int64(len(v.listed)))
+	return nil
+}
+
+func (v *verification) readLedger(ctx context.Context) error {
+	s, id := v.f.r.deps.State, v.f.r.cfg.Connector.ID
+	v.ledger = map[record.UnitID]state.LedgerUnit{}
+	var cursor state.UnitCursor
+	for {
+		units, err := s.UnitsBetween(ctx, id, v.f.contentType, v.req.Since, v.req.Until, cursor, listChunk)
+		if err != nil {
+			return err
+		}
+		if len(units) == 0 {
+			break
+		}
+		for _, u := range units {
+			v.ledger[u.ID] = u
+		}
+		cursor = units[len(units)-1].Cursor()
+	}
+	gaps, err := s.Gaps(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, g := range gaps {
+		if g.ContentType == v.f.contentType && g.To.After(v.req.Since) && g.From.Before(v.req.Until) {
+			v.report.Gaps = append(v.report.Gaps, g)
+		}
+	}
+	return nil
+}
+
+// countMargin is how long before a unit is created its first row can have been stored: never, but clocks differ.
+const countMargin = 24 * time.Hour
+
+func (v *verification) count(ctx context.Context) error {
+	v.progress(Counting, 0, 0)
+	p := v.f.r.deps.Publisher
+	if err := p.cfg.Lake.Committed(ctx, p.Confirmed()); err != nil {
+		return err
+	}
+	var err error
+	v.holdings, v.position, err = p.cfg.Lake.Holdings(ctx, v.req.Since.Add(-countMargin))
+	return err
+}
+
+func (v *verification) progress(phase VerifyPhase, done, total int64) {
+	v.req.Progress(VerifyProgress{Phase: phase, ContentType: v.f.contentType, Done: done, Total: total})
+}
+
+func (v *verification) note(text string) { v.report.Notes = append(v.report.Notes, text) }
+
+// tally counts a unit in the feed and in its hour.
+func (v *verification) tally(created time.Time, t Tally) {
+	hour := created.UTC().Truncate(time.Hour)
+	if v.report.Hours[hour] == nil {
+		v.report.Hours[hour] = &Tally{}
+	}
+	v.report.Hours[hour].Add(t)
+	v.report.Tally.Add(t)
+}
+
+// Add adds the counts of o.
+func (t *Tally) Add(o Tally) {
+	t.Listed += o.Listed
+	t.Landed += o.Landed
+	t.Missing += o.Missing
+	t.Lost += o.Lost
+	t.Surplus += o.Surplus
+	t.Waiting += o.Waiting
+	t.Records += o.Records
+	t.MissingRecords += o.MissingRecords
+	t.SurplusRecords += o.SurplusRecords
+}

@@ -1,0 +1,343 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"sluice/internal/record"
+	"sluice/internal/state"
+)
+
+// proof is a harness with collected content and the configuration to verify it.
+type proof struct {
+	*harness
+	src *fakeSource
+	cfg RunnerConfig
+}
+
+// newProof serves units of 3 records each, the last of which repeats the first record of the unit before.
+func newProof(t *testing.T, units int) *proof {
+	p := &proof{harness: newHarness(t), src: newFakeSource()}
+	p.cfg = connectorConfig(p.src, general)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	for i := range units {
+		p.src.add(general, fmt.Sprint("u", i), now.Add(-time.Duration(units-i)*time.Hour),
+			rec(fmt.Sprint(i, "a"), ""), rec(fmt.Sprint(i, "b"), ""), rec(fmt.Sprint(max(i-1, 0), "a"), ""))
+	}
+	return p
+}
+
+func (p *proof) verify(r *running, repair bool) FeedReport {
+	p.t.Helper()
+	report, err := r.manager.Verify(p.t.Context(), p.cfg, VerifyRequest{Repair: repair})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if len(report.Feeds) != 1 {
+		p.t.Fatalf("%d feeds", len(report.Feeds))
+	}
+	return report.Feeds[0]
+}
+
+// whole fails unless everything is in the lake, once.
+func (p *proof) whole(r *running, units int64) {
+	p.t.Helper()
+	f := p.verify(r, false)
+	if f.Tally.Landed != units || f.Tally.Listed != units || len(f.Findings) > 0 {
+		p.t.Errorf("not whole: %+v %+v", f.Tally, f.Findings)
+	}
+	p.eachOnce(int(units) * 2)
+}
+
+func (p *proof) eachOnce(records int) {
+	p.t.Helper()
+	ids := p.lake.ids(p.t.Context())
+	for id, n := range ids {
+		if n != 1 {
+			p.t.Errorf("%s is in the lake %d times", id, n)
+		}
+	}
+	if len(ids) != records {
+		p.t.Errorf("the lake has %d records, want %d", len(ids), records)
+	}
+}
+
+func (p *proof) idOf(unit, record int) string {
+	p.t.Helper()
+	prep := &preparer{connector: &p.cfg.Connector, now: time.Now}
+	out, _ := prep.prepare(itemOf(rec(fmt.Sprint(unit, string(rune('a'+record))), "")), general, "")
+	return out.rec.ID
+}
+
+func itemOf(raw string) record.Item { return record.Item{Raw: []byte(raw)} }
+
+func TestVerifyProvesACleanRun(t *testing.T) {
+	p := newProof(t, 20)
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 20)
+	p.whole(r, 20)
+	f := p.verify(r, false)
+	if len(f.Hours) != 20 || f.Tally.Records != 40 {
+		t.Errorf("%d hours, %d records", len(f.Hours), f.Tally.Records)
+	}
+	for hour, tally := range f.Hours {
+		if tally.Landed != 1 || tally.Records < 1 {
+			t.Errorf("%s: %+v", hour, tally)
+		}
+	}
+}
+
+func TestVerifyFindsAndRepairsRecordsThatTheLakeLost(t *testing.T) {
+	p := newProof(t, 20)
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 20)
+	p.lake.lose(p.idOf(3, 0), p.idOf(7, 0), p.idOf(7, 1))
+	f := p.verify(r, true)
+	want := Tally{Listed: 20, Landed: 18, Missing: 2, Records: 37, MissingRecords: 3}
+	if f.Tally != want {
+		t.Errorf("%+v, want %+v", f.Tally, want)
+	}
+	names := map[string]int64{}
+	for _, finding := range f.Findings {
+		names[finding.ContentID] = finding.Expected - finding.Found
+		if finding.Verdict != Missing || !finding.Repairable {
+			t.Errorf("%+v", finding)
+		}
+	}
+	if len(names) != 2 || names["u3"] != 1 || names["u7"] != 2 {
+		t.Errorf("found %v, want u3 to miss one record and u7 two", names)
+	}
+	if f.Repaired != 2 {
+		t.Errorf("%d units queued, want 2", f.Repaired)
+	}
+	runner, err := r.manager.Runner("c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner.Wake()
+	p.waitFor("the repair", func() bool { return p.total(general).Pending == 0 && p.src.fetches(general+"|u7") == 2 })
+	p.whole(r, 20)
+	total := p.total(general)
+	if total.Records != 40 {
+		t.Errorf("the ledger counts %d records, the lake has 40", total.Records)
+	}
+}
+
+// TestRepairReadsOtherUnitsThatHadTheRecord: the unit that a lost record landed with cannot be had any more, but the
+// record had come with another unit, as a duplicate.
+func TestRepairReadsOtherUnitsThatHadTheRecord(t *testing.T) {
+	p := newProof(t, 5)
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 5)
+	p.lake.lose(p.idOf(1, 0)) // landed with u1, repeated by u2
+	p.src.mu.Lock()
+	u1 := p.src.units[1]
+	p.src.units = append(p.src.units[:1:1], p.src.units[2:]...)
+	p.src.mu.Unlock()
+	if _, err := p.state.DB().ExecContext(t.Context(), `UPDATE units SET expires = 1 WHERE unit_key = '`+u1.Key+`'`); err != nil {
+		t.Fatal(err)
+	}
+	if f := p.verify(r, true); f.Tally.Missing != 1 || f.Repaired == 0 {
+		t.Fatalf("%+v", f)
+	}
+	runner, err := r.manager.Runner("c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner.Wake()
+	p.waitFor("the repair", func() bool { return p.total(general).Pending == 0 && p.src.fetches(general+"|u2") == 2 })
+	p.eachOnce(10)
+}
+
+func TestVerifyFindsUnitsThatTheLedgerForgot(t *testing.T) {
+	p := newProof(t, 10)
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 10)
+	r.manager.Stop("c1")
+	if _, err := p.state.DB().ExecContext(t.Context(), `DELETE FROM units WHERE content_id IN ('u2', 'u5')`); err != nil {
+		t.Fatal(err)
+	}
+	f := p.verify(r, true)
+	if f.Tally.Missing != 2 || f.Tally.Landed != 8 || f.Repaired != 2 {
+		t.Fatalf("%+v, repaired %d", f.Tally, f.Repaired)
+	}
+	r.manager.Start(p.cfg)
+	p.waitFor("the repair", func() bool {
+		return p.src.fetches(general+"|u2") == 2 && p.src.fetches(general+"|u5") == 2 && p.pending() == 0
+	})
+	p.whole(r, 10)
+}
+
+func (p *proof) pending() int {
+	units, err := p.state.Units(p.t.Context(), state.UnitFilter{ConnectorID: "c1", States: []state.UnitState{state.Listed, state.Retrying}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return len(units)
+}
+
+func TestVerifyKnowsWhatIsLost(t *testing.T) {
+	p := newProof(t, 4)
+	p.src.fail[general+"|u1"] = []error{errGone}
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitFor("a lost unit", func() bool { return p.total(general).Lost == 1 && p.total(general).Landed == 3 })
+	f := p.verify(r, false)
+	if f.Tally.Lost != 1 || f.Tally.Landed != 3 || len(f.Findings) != 1 || f.Findings[0].Verdict != LostForGood || f.Findings[0].Reason == "" {
+		t.Errorf("%+v %+v", f.Tally, f.Findings)
+	}
+	// Microsoft lists it still: a repair asks once more.
+	if f := p.verify(r, true); f.Repaired != 1 {
+		t.Errorf("%d units queued, want 1", f.Repaired)
+	}
+	runner, err := r.manager.Runner("c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner.Wake()
+	p.waitLanded(general, 4)
+	p.whole(r, 4)
+}
+
+func TestVerifyFindsSurplus(t *testing.T) {
+	p := newProof(t, 3)
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 3)
+	p.lake.mu.Lock()
+	stranger := record.Unit{Key: "x", ContentType: general}
+	p.lake.kept = append(p.lake.kept, lakeRow{
+		Stored: Stored{ID: "o365:x:1", Seq: 9_000_000}, connect: "c1",
+		unit: record.BatchUnit{ID: stranger.ID("c1"), ContentType: general, Created: time.Now().Add(-2 * time.Hour)},
+	})
+	p.lake.mu.Unlock()
+	f := p.verify(r, false)
+	if f.Tally.Surplus != 1 || f.Tally.SurplusRecords != 1 || f.Tally.Landed != 3 {
+		t.Errorf("%+v %+v", f.Tally, f.Findings)
+	}
+}
+
+// TestLostJournal: the journal is gone with batches that the lake did not have yet, one of which it had in part.
+func TestLostJournal(t *testing.T) {
+	p := newProof(t, 12)
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 12)
+	r.stop()
+	p.lake.keep(t.Context())
+	p.lake.mu.Lock()
+	all := p.lake.kept
+	p.lake.kept = all[:len(all)*2/3] // what had been committed
+	p.lake.mu.Unlock()
+	p.loseJournal()
+	r = p.start()
+	if !r.publisher.Restored() {
+		t.Error("the loss was not noticed")
+	}
+	r.manager.Start(p.cfg)
+	p.waitFor("everything", func() bool { return p.pending() == 0 && p.total(general).Landed == 12 })
+	p.eachOnce(24)
+}
+
+// TestOlderState: the state database is replaced by a copy from before the last units were collected.
+func TestOlderState(t *testing.T) {
+	for _, trimmed := range []bool{false, true} {
+		t.Run(fmt.Sprint("trimmed=", trimmed), func(t *testing.T) {
+			p := newProof(t, 6)
+			r := p.start()
+			r.manager.Start(p.cfg)
+			p.waitLanded(general, 6)
+			r.stop()
+			restore := p.copyState()
+			now := time.Now().UTC()
+			for i := range 6 {
+				p.src.add(general, fmt.Sprint("v", i), now.Add(-time.Duration(i)*time.Minute), rec(fmt.Sprint("v", i, "a"), ""), rec(fmt.Sprint("v", i, "b"), ""))
+			}
+			r = p.start()
+			r.manager.Start(p.cfg)
+			p.waitLanded(general, 12)
+			r.stop()
+			if trimmed {
+				p.lake.keep(t.Context())
+				_, last, err := p.journal.Bounds(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := p.journal.Trim(t.Context(), last); err != nil {
+					t.Fatal(err)
+				}
+			}
+			restore()
+			r = p.start()
+			if !r.publisher.Restored() {
+				t.Error("the older state was not noticed")
+			}
+			r.manager.Start(p.cfg)
+			p.waitFor("everything", func() bool { return p.pending() == 0 && p.total(general).Landed == 12 })
+			p.eachOnce(24)
+		})
+	}
+}
+
+// TestOldRecordsAreLookedUpInTheLake: ids older than the index reaches are not claimed without asking.
+func TestOldRecordsAreLookedUpInTheLake(t *testing.T) {
+	p := newProof(t, 2) // events of March
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 2)
+	_, last, err := p.journal.Bounds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.publisher.Committed(t.Context(), state.Position{Stream: p.journal.StreamID(), Seq: last}); err != nil {
+		t.Fatal(err)
+	}
+	removed, err := p.state.Prune(t.Context(), r.publisher.term, time.Now(), 1000)
+	if err != nil || removed != 4 {
+		t.Fatalf("%d ids pruned, want 4: %v", removed, err)
+	}
+	p.src.add(general, "again", time.Now().UTC(), rec("0a", ""), rec("1b", ""), rec("new", ""))
+	runner, err := r.manager.Runner("c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner.Poke()
+	p.waitLanded(general, 3)
+	if total := p.total(general); total.Records != 5 || total.Duplicates != 4 {
+		t.Errorf("%d records and %d duplicates, want 5 and 4", total.Records, total.Duplicates)
+	}
+	p.eachOnce(5)
+	if p.lake.asks == 0 {
+		t.Error("the lake was not asked")
+	}
+}
+
+func TestGapAfterALongOutage(t *testing.T) {
+	p := newProof(t, 1)
+	r := p.start()
+	outage := time.Now().UTC().Add(-10 * 24 * time.Hour).Truncate(time.Second)
+	p.cfg.Start = outage.Add(-time.Hour)
+	err := p.state.SetFeedMarks(context.WithoutCancel(t.Context()), r.publisher.term, "c1", general, state.FeedMarks{ListedUntil: outage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 1)
+	gaps, err := p.state.Gaps(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldest := time.Now().Add(-p.cfg.Retention)
+	if len(gaps) != 1 || !gaps[0].From.Equal(outage) || gaps[0].To.Before(oldest) || gaps[0].To.After(oldest.Add(time.Hour)) {
+		t.Fatalf("%+v, want one from %s to about %s", gaps, outage, oldest)
+	}
+	if f := p.verify(r, false); len(f.Gaps) != 0 {
+		t.Errorf("a verification of what is still listed shows the gap before it: %+v", f.Gaps)
+	}
+}
