@@ -185,12 +185,17 @@ func reachable(addr net.Addr) string {
 func (a *application) openService(ctx context.Context) error {
 	a.registry = prometheus.NewRegistry()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	s := &service{
 		version: a.Version, dataDir: a.dir.path, demo: a.Demo, started: a.Clock.Now(), clock: a.Clock,
 		log: a.log.With("component", "service"), properties: driverProperties(),
-		shared: sharedDeps{pacers: m365.NewPacers(a.Clock), tokens: m365.NewTokens(a.Clock, a.log), clock: a.Clock, log: a.log},
+		life: life, shared: sharedDeps{pacers: m365.NewPacers(a.Clock), tokens: m365.NewTokens(a.Clock, a.log), clock: a.Clock, log: a.log},
 	}
 	a.svc = s
+	a.onClose(func() {
+		end()
+		s.background.Wait()
+	})
 	if err := a.openEngines(ctx); err != nil {
 		return err
 	}
@@ -199,11 +204,11 @@ func (a *application) openService(ctx context.Context) error {
 	}
 	s.publisher = collect.NewPublisher(collect.PublisherConfig{
 		State: s.state, Journal: s.journal, Clock: a.Clock, Logger: a.log, Metrics: deps.Metrics, Holder: a.dir.holder(),
-		Guard: spaceGuard(a.dir.path, diskFloor, diskSpace), Lake: lakeAnswers{s},
+		Guard: spaceGuard(a.dir.path, diskFloor, diskSpace), Lake: &lakeAnswers{s: s},
 	})
 	deps.Publisher = s.publisher
 	s.manager = collect.NewManager(deps, s.searchable)
-	return nil
+	return a.openConsent()
 }
 
 func (a *application) applyConfig(ctx context.Context) error {

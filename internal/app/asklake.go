@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"iter"
+	"sync"
 	"time"
 
 	"sluice/internal/collect"
@@ -11,18 +12,82 @@ import (
 	"sluice/internal/state"
 )
 
-// lakeAnswers is the lake as the collector asks it.
-type lakeAnswers struct{ s *service }
+// lakeAnswers is the lake as the collector asks it. Questions that come while another is answered are asked together: a
+// question costs a query child and a look into every file of some days, however few ids it names.
+type lakeAnswers struct {
+	s *service
 
-var _ collect.Lake = lakeAnswers{}
+	mu      sync.Mutex
+	waiting []*presence
+	asking  bool
+}
+
+// presence is one call of Present that waits for its answer.
+type presence struct {
+	asks   []collect.Ask
+	done   chan struct{}
+	answer map[string]collect.Held // of all that were asked together
+	err    error
+}
+
+// maxAsks is about how many ids are asked for together.
+const maxAsks = 20_000
+
+var _ collect.Lake = (*lakeAnswers)(nil)
 
 // Committed implements collect.Lake.
-func (l lakeAnswers) Committed(ctx context.Context, seq uint64) error {
+func (l *lakeAnswers) Committed(ctx context.Context, seq uint64) error {
 	return l.s.writer.Flush(ctx, seq)
 }
 
 // Present implements collect.Lake.
-func (l lakeAnswers) Present(ctx context.Context, asks []collect.Ask) (map[string]collect.Held, error) {
+func (l *lakeAnswers) Present(ctx context.Context, asks []collect.Ask) (map[string]collect.Held, error) {
+	p := &presence{asks: asks, done: make(chan struct{})}
+	l.mu.Lock()
+	l.waiting = append(l.waiting, p)
+	lead := !l.asking
+	l.asking = true
+	l.mu.Unlock()
+	if lead {
+		l.s.background.Go(l.askAll)
+	}
+	select {
+	case <-p.done:
+		return p.answer, p.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// askAll answers until nobody waits.
+func (l *lakeAnswers) askAll() {
+	for {
+		l.mu.Lock()
+		n, ids := 0, 0
+		for n < len(l.waiting) && (n == 0 || ids+len(l.waiting[n].asks) <= maxAsks) {
+			ids += len(l.waiting[n].asks)
+			n++
+		}
+		together := l.waiting[:n:n]
+		l.waiting = l.waiting[n:]
+		l.asking = n > 0
+		l.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		asks := make([]collect.Ask, 0, ids)
+		for _, p := range together {
+			asks = append(asks, p.asks...)
+		}
+		answer, err := l.ask(l.s.life, asks)
+		for _, p := range together {
+			p.answer, p.err = answer, err
+			close(p.done)
+		}
+	}
+}
+
+func (l *lakeAnswers) ask(ctx context.Context, asks []collect.Ask) (map[string]collect.Held, error) {
 	list := make([]census.Ask, len(asks))
 	for i, a := range asks {
 		list[i] = census.Ask{ID: a.ID, EventSecond: a.Second}
@@ -39,7 +104,7 @@ func (l lakeAnswers) Present(ctx context.Context, asks []collect.Ask) (map[strin
 }
 
 // Holdings implements collect.Lake.
-func (l lakeAnswers) Holdings(ctx context.Context, since time.Time) (map[record.UnitID]collect.Holding, state.Position, error) {
+func (l *lakeAnswers) Holdings(ctx context.Context, since time.Time) (map[record.UnitID]collect.Holding, state.Position, error) {
 	counted, err := l.s.census.Units(ctx, census.UnitsQuery{Since: since})
 	if err != nil {
 		return nil, state.Position{}, err
@@ -52,7 +117,7 @@ func (l lakeAnswers) Holdings(ctx context.Context, since time.Time) (map[record.
 }
 
 // Origins implements collect.Lake.
-func (l lakeAnswers) Origins(ctx context.Context, units []record.UnitID) (map[record.UnitID]collect.Origin, error) {
+func (l *lakeAnswers) Origins(ctx context.Context, units []record.UnitID) (map[record.UnitID]collect.Origin, error) {
 	found, err := l.s.census.Origins(ctx, units)
 	if err != nil {
 		return nil, err
@@ -65,7 +130,7 @@ func (l lakeAnswers) Origins(ctx context.Context, units []record.UnitID) (map[re
 }
 
 // Since implements collect.Lake.
-func (l lakeAnswers) Since(ctx context.Context, after uint64) iter.Seq2[collect.Stored, error] {
+func (l *lakeAnswers) Since(ctx context.Context, after uint64) iter.Seq2[collect.Stored, error] {
 	return func(yield func(collect.Stored, error) bool) {
 		for row, err := range l.s.census.Since(ctx, record.Seq(after, record.MaxBatchRecords-1)) {
 			stored := collect.Stored{
@@ -79,7 +144,7 @@ func (l lakeAnswers) Since(ctx context.Context, after uint64) iter.Seq2[collect.
 }
 
 // LastSeq implements collect.Lake.
-func (l lakeAnswers) LastSeq(ctx context.Context) (seq uint64, err error) {
+func (l *lakeAnswers) LastSeq(ctx context.Context) (seq uint64, err error) {
 	positions, err := l.s.lake.Positions(ctx)
 	for _, p := range positions {
 		seq = max(seq, p.Seq)

@@ -237,18 +237,6 @@ func (s *service) applyFile(ctx context.Context, file *config.File) error {
 	return nil
 }
 
-// Delete implements api.Entries.
-func (s *service) Delete(ctx context.Context, kind api.Kind, name string) error {
-	c, err := s.connector(ctx, kind, name)
-	if err != nil {
-		return err
-	}
-	if c.Owner != "" {
-		return ownedBy(c)
-	}
-	return s.remove(ctx, c, "api")
-}
-
 func (s *service) remove(ctx context.Context, c state.Connector, actor string) error {
 	if err := s.state.DeleteConnector(ctx, c.Name, actor); err != nil {
 		return err

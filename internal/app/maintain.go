@@ -46,6 +46,8 @@ func (a *application) compact(ctx context.Context, opts lake.CompactOptions) {
 	case ctx.Err() != nil:
 	case err != nil:
 		a.log.Warn("compact the lake", "error", err.Error())
+	case r.Skipped > 0:
+		a.log.Warn("files of the lake are missing; the days they belong to were not compacted", "files", r.Skipped, "hint", "run sluice verify --repair")
 	case r.FilesBefore > 0:
 		a.log.Info("compacted the lake", "files_before", r.FilesBefore, "files_after", r.FilesAfter, "rows", r.Rows)
 	}
@@ -57,9 +59,19 @@ func (a *application) dropOldDays(ctx context.Context, now time.Time) {
 	if health.LastCommit.IsZero() || now.Sub(health.LastCommit) > dropEvery {
 		return
 	}
+	before := now.Add(-a.settings.Lake.Retention)
+	if err := a.svc.publisher.Dropping(ctx, before); err != nil {
+		a.log.Warn("record that old days are dropped; they are kept", "error", err.Error())
+		return
+	}
 	for _, index := range lake.Indices() {
-		if _, err := a.svc.lake.DropBefore(ctx, index, now.Add(-a.settings.Lake.Retention)); err != nil && ctx.Err() == nil {
+		dropped, err := a.svc.lake.DropBefore(ctx, index, before)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
 			a.log.Warn("drop old days of the lake", "table", string(index), "error", err.Error())
+		case dropped.Rows > 0:
+			a.log.Info("dropped old days of the lake", "table", string(index), "before", dropped.Before, "rows", dropped.Rows, "files", dropped.Files)
 		}
 	}
 }

@@ -67,6 +67,9 @@ func (s *service) planSearch(ctx context.Context, r search.PlanRequest) ([]searc
 		for _, f := range t.Files {
 			table.Files = append(table.Files, search.File{Path: f.Path, Day: f.Day, Records: f.Records, Bytes: f.Bytes})
 		}
+		for _, f := range t.Missing {
+			table.Missing = append(table.Missing, search.File{Path: f.Path, Day: f.Day, Records: f.Records, Bytes: f.Bytes})
+		}
 		out = append(out, table)
 	}
 	return out, nil

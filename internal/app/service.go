@@ -10,6 +10,7 @@ import (
 	"sluice/internal/api"
 	"sluice/internal/clock"
 	"sluice/internal/collect"
+	"sluice/internal/consent"
 	"sluice/internal/journal"
 	"sluice/internal/lake"
 	"sluice/internal/lake/census"
@@ -34,8 +35,12 @@ type service struct {
 	writer     *lake.Writer
 	searcher   *search.Searcher
 	census     *census.Census
+	consent    *consent.Manager
 	properties []source.Properties
 	shared     sharedDeps
+
+	life       context.Context //nolint:containedctx // ends when the server closes; work that several requests share lives under it
+	background sync.WaitGroup  // of that work
 
 	applying  sync.Mutex // one change of the configuration at a time
 	testing   busy

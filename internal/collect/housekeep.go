@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sluice/internal/fault"
+	"sluice/internal/state"
 )
 
 // LookBack is how long ids stay in the index and units in the ledger. It is longer than Microsoft lists content, so that
@@ -35,4 +36,15 @@ func (p *Publisher) Housekeep(ctx context.Context) error {
 		p.log.Info("tidied the state database", "ids_removed", removed, "units_folded", folded)
 	}
 	return nil
+}
+
+// Dropping records that the lake is about to drop the records of events before a time, so that a verification does not
+// call them missing.
+func (p *Publisher) Dropping(ctx context.Context, before time.Time) error {
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return p.cfg.State.Step(ctx, p.term, func(s *state.Step) error { return s.Dropped(before) })
 }

@@ -95,9 +95,9 @@ func TestVerifyFindsAndRepairsRecordsThatTheLakeLost(t *testing.T) {
 	r := p.start()
 	r.manager.Start(p.cfg)
 	p.waitLanded(general, 20)
-	p.lake.lose(p.idOf(3, 0), p.idOf(7, 0), p.idOf(7, 1))
+	p.lake.lose(p.idOf(3, 1), p.idOf(7, 1), p.idOf(19, 0), p.idOf(19, 1)) // none of them came with another unit
 	f := p.verify(r, true)
-	want := Tally{Listed: 20, Landed: 18, Missing: 2, Records: 37, MissingRecords: 3}
+	want := Tally{Listed: 20, Landed: 17, Missing: 3, Records: 36, MissingRecords: 4}
 	if f.Tally != want {
 		t.Errorf("%+v, want %+v", f.Tally, want)
 	}
@@ -108,11 +108,11 @@ func TestVerifyFindsAndRepairsRecordsThatTheLakeLost(t *testing.T) {
 			t.Errorf("%+v", finding)
 		}
 	}
-	if len(names) != 2 || names["u3"] != 1 || names["u7"] != 2 {
-		t.Errorf("found %v, want u3 to miss one record and u7 two", names)
+	if len(names) != 3 || names["u3"] != 1 || names["u7"] != 1 || names["u19"] != 2 {
+		t.Errorf("found %v, want u3 and u7 to miss one record and u19 two", names)
 	}
-	if f.Repaired != 2 {
-		t.Errorf("%d units queued, want 2", f.Repaired)
+	if f.Repaired != 3 {
+		t.Errorf("%d units queued, want 3", f.Repaired)
 	}
 	runner, err := r.manager.Runner("c1")
 	if err != nil {

@@ -19,6 +19,7 @@ const (
 	keyLogFilters   = "log_filters"
 	keyEnabled      = "enabled"
 	keyDirectoryID  = "directory_id"
+	keySecondLook   = "second_look_percent"
 )
 
 const (
@@ -85,7 +86,11 @@ func CommonOptions(d source.Properties) []option.Option {
 			Name: keyStartTime, Type: option.Time, Example: "2026-01-31T08:00:00Z",
 			Help: "Time from which on content is collected. Default: set by the connector type, near the time of creation; Microsoft's own retention is the limit.",
 		},
-		{Name: keyLogFilters, Type: option.StringList, Help: "Names of the filters whose matches are counted and not kept. Not available in this version."},
+		{Name: keyLogFilters, Type: option.StringList, Example: "drop-noise", Help: "Names of the log filters that decide which records are kept; what they drop is counted by filter."},
+		{
+			Name: keySecondLook, Type: option.Int, Default: 1, Min: 0, Max: 100,
+			Help: "Share of content that is read a second time an hour later, because Microsoft may serve it in part at first. When that ever brings more, all of the content type is read twice.",
+		},
 		{Name: keyEnabled, Type: option.Bool, Default: true, Help: "Whether the connector collects."},
 	}
 }

@@ -2,6 +2,7 @@ package search
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -123,11 +124,39 @@ func (s *Searcher) prepare(ctx context.Context, req Request) (*plan, error) {
 	}
 	p.guard = tenantCondition(req.TenantNames)
 	for i := range p.tables {
+		p.tables[i].Missing = slices.DeleteFunc(slices.Clone(p.tables[i].Missing), func(f File) bool {
+			return outside(f, compiled.From, compiled.To)
+		})
 		p.tables[i].Files = slices.DeleteFunc(slices.Clone(p.tables[i].Files), func(f File) bool {
 			return outside(f, compiled.From, compiled.To)
 		})
 	}
+	p.notices = append(p.notices, missingNotices(p.tables)...)
 	return p, nil
+}
+
+// missingNotices says which tables lack files: an answer that is not whole must not look like one.
+func missingNotices(tables []Table) []query.Notice {
+	var notices []query.Notice
+	for _, t := range tables {
+		if len(t.Missing) == 0 {
+			continue
+		}
+		records, first, last := int64(0), t.Missing[0].Day, t.Missing[0].Day
+		for _, f := range t.Missing {
+			records += f.Records
+			if f.Day.Before(first) {
+				first = f.Day
+			}
+			if f.Day.After(last) {
+				last = f.Day
+			}
+		}
+		notices = append(notices, query.Notice{Kind: query.Hint, Text: fmt.Sprintf(
+			"%d data files of %s with %d records from %s to %s are missing on the disk, the answer is without them; sluice verify --repair collects them again",
+			len(t.Missing), t.Name, records, first.Format(time.DateOnly), last.Format(time.DateOnly))})
+	}
+	return notices
 }
 
 // tables plans and puts the answer into the order of names, so that every name has a table.

@@ -26,7 +26,7 @@ func (s *Searcher) searchSQL(ctx context.Context, req Request) (*Result, error) 
 		guard += times
 	}
 	body := wire.OpenBody{Analyst: true}
-	res := &Result{Stats: Stats{CommittedAt: committedAt(tables)}}
+	res := &Result{Stats: Stats{CommittedAt: committedAt(tables)}, Notices: missingNotices(tables)}
 	for _, t := range tables {
 		body.Tables = append(body.Tables, wireTable(t, guard))
 		for _, f := range t.Files {

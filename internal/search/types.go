@@ -37,6 +37,7 @@ type Table struct {
 	Columns     []query.Column // every column of the table, also those of this package's use: _id, _seq, _shape, ...
 	Files       []File
 	CommittedAt time.Time // of the last commit; zero for an empty table
+	Missing     []File    // files that belong to the table and cannot be read: the answer is without them
 }
 
 // PlanRequest asks for the files that can hold records of [From, To). Zero times are open ends.

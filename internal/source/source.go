@@ -95,4 +95,5 @@ type Properties struct {
 	Options      []option.Option // of the driver, beyond the common options of every connector
 	MaxWindow    time.Duration   // longest Window that List accepts
 	Retention    time.Duration   // how far back List can look
+	Card         Card            // for people: what it brings and needs
 }

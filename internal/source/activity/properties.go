@@ -55,6 +55,7 @@ func Properties() source.Properties {
 		Options:   options(),
 		MaxWindow: maxWindow,
 		Retention: retention,
+		Card:      card(),
 	}
 	for _, c := range contentTypes() {
 		p.ContentTypes = append(p.ContentTypes, c.name)
