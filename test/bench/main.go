@@ -21,6 +21,7 @@ type options struct {
 	latencyBlobs int
 	runs         int
 	keep         bool
+	only         string
 }
 
 func main() {
@@ -32,6 +33,7 @@ func main() {
 	flag.IntVar(&o.latencyBlobs, "latency-blobs", 2000, "blobs of 100 events of the collection with 100 ms latency")
 	flag.IntVar(&o.runs, "runs", 5, "runs of each search; the median counts")
 	flag.BoolVar(&o.keep, "keep", false, "keep the data folder")
+	flag.StringVar(&o.only, "only", "", "run one part: collect, latency, throttled or ids")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -51,9 +53,15 @@ func run(ctx context.Context, o options) error {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
 	var rows []row
-	steps := []func(context.Context, options, string) ([]row, error){benchCollect, benchLatency}
+	steps := []struct {
+		name string
+		run  func(context.Context, options, string) ([]row, error)
+	}{{"collect", benchCollect}, {"latency", benchLatency}, {"throttled", benchThrottled}, {"ids", benchIDs}}
 	for _, step := range steps {
-		more, err := step(ctx, o, dir)
+		if o.only != "" && o.only != step.name {
+			continue
+		}
+		more, err := step.run(ctx, o, dir)
 		if err != nil {
 			return err
 		}

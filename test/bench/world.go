@@ -32,16 +32,22 @@ type scenario struct {
 	events, blob int
 	latency      time.Duration
 	parallel     int
+	perMinute    int // requests that the simulated service allows; 0: any number
+}
+
+// simulator is a simulated Microsoft with one tenant, in a process of its own.
+type simulator struct {
+	cmd       *exec.Cmd
+	url, ca   string
+	directory string
 }
 
 // world is a simulator and a server, both separate processes.
 type world struct {
 	dir      string
-	sim      *exec.Cmd
+	sims     []*simulator
 	server   *exec.Cmd
 	client   *client.Client
-	simURL   string
-	ca       string
 	data     string
 	parallel int
 }
@@ -50,8 +56,8 @@ func start(ctx context.Context, o options, dir string, s scenario) (*world, erro
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, data: filepath.Join(dir, "data"), ca: filepath.Join(dir, "ca.pem"), parallel: s.parallel}
-	if err := w.startSim(ctx, o.binary, s); err != nil {
+	w := &world{dir: dir, data: filepath.Join(dir, "data"), parallel: s.parallel}
+	if err := w.startSim(ctx, o.binary, directory, s); err != nil {
 		return w, errors.Join(err, w.stop())
 	}
 	if err := w.startServer(ctx, o.binary); err != nil {
@@ -60,31 +66,33 @@ func start(ctx context.Context, o options, dir string, s scenario) (*world, erro
 	return w, nil
 }
 
-func (w *world) startSim(ctx context.Context, binary string, s scenario) error {
+func (w *world) startSim(ctx context.Context, binary, directory string, s scenario) error {
+	sim := &simulator{directory: directory, ca: filepath.Join(w.dir, "ca-"+directory+".pem")}
 	var traffic strings.Builder
 	types := []string{"Audit.AzureActiveDirectory", "Audit.Exchange", "Audit.SharePoint", "Audit.General", "DLP.All"}
 	for _, t := range types {
 		fmt.Fprintf(&traffic, "      - {content_type: %s, history: 24h, events: %d, blob_size: %d}\n", t, s.events/len(types), s.blob)
 	}
-	text := fmt.Sprintf("seed: 1\npage_size: 1000\nlatency: %s\nprecompress: true\ntenants:\n  - id: %s\n    name: bench\n    apps: [{id: %s, secret: %s}]\n    traffic:\n%s",
-		s.latency, directory, application, secretText, &traffic)
-	path := filepath.Join(w.dir, "scenario.yaml")
+	text := fmt.Sprintf("seed: 1\npage_size: 1000\nlatency: %s\nprecompress: true\nthrottle: {requests_per_minute: %d}\ntenants:\n  - id: %s\n    name: bench\n    apps: [{id: %s, secret: %s}]\n    traffic:\n%s",
+		s.latency, s.perMinute, directory, application, secretText, &traffic)
+	path := filepath.Join(w.dir, "scenario-"+directory+".yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
-	w.sim = exec.CommandContext(ctx, binary, "sim", "--listen", "127.0.0.1:0", "--scenario", path, "--ca-file", w.ca) //nolint:gosec // our own program
-	w.sim.Stderr = os.Stderr
-	out, err := w.sim.StdoutPipe()
+	sim.cmd = exec.CommandContext(ctx, binary, "sim", "--listen", "127.0.0.1:0", "--scenario", path, "--ca-file", sim.ca) //nolint:gosec // our own program
+	sim.cmd.Stderr = os.Stderr
+	out, err := sim.cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	if err := w.sim.Start(); err != nil {
+	if err := sim.cmd.Start(); err != nil {
 		return err
 	}
+	w.sims = append(w.sims, sim)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if url, ok := strings.CutPrefix(lines.Text(), "simulator: "); ok {
-			w.simURL = url
+			sim.url = url
 			go func() {
 				for lines.Scan() { // keep the pipe empty
 				}
@@ -123,7 +131,11 @@ func (w *world) startServer(ctx context.Context, binary string) error {
 
 func (w *world) stop() error {
 	var errs []error
-	for _, cmd := range []*exec.Cmd{w.server, w.sim} {
+	processes := []*exec.Cmd{w.server}
+	for _, sim := range w.sims {
+		processes = append(processes, sim.cmd)
+	}
+	for _, cmd := range processes {
 		if cmd == nil || cmd.Process == nil {
 			continue
 		}
@@ -150,34 +162,15 @@ func (m measure) rate() float64       { return float64(m.events) / m.wall.Second
 
 // collect applies the connector and waits until everything that the simulator holds can be searched.
 func (w *world) collect(ctx context.Context) (measure, error) {
-	doc := fmt.Sprintf("name: %s\ntenant_name: Bench\ntype: office365\ninterval: 1h\ndirectory_id: %s\napplication_id: %s\napi_access_key: %s\n"+
-		"authentication_endpoint: %s\napi_endpoint: %s\nca_file: %s\nrequests_per_minute: 0\nmax_parallel_fetches: %d\nstart_time: %s\n",
-		connector, directory, application, secretText, w.simURL, w.simURL, w.ca, w.parallel, time.Now().UTC().Add(-26*time.Hour).Format(time.RFC3339))
 	cpu, _, err := usage(w.server.Process.Pid)
 	if err != nil {
 		return measure{}, err
 	}
 	began := time.Now()
-	if _, err := w.client.Apply(ctx, api.ApplyRequest{Name: "bench.yaml", Document: []byte(doc)}); err != nil {
-		return measure{}, err
-	}
-	var job api.Job
-	err = until(ctx, time.Minute, "the connector", func() bool {
-		job, err = w.client.Collect(ctx, connector, api.CollectRange{Since: "25h"})
-		return err == nil
-	})
+	records, err := w.collectFrom(ctx, connector, w.sims[0])
+	m := measure{events: records, wall: time.Since(began)}
 	if err != nil {
-		return measure{}, err
-	}
-	if job, err = w.client.Watch(ctx, job.ID, func(api.Job) {}); err != nil {
-		return measure{}, err
-	}
-	m := measure{events: job.Records, wall: time.Since(began)}
-	if job.Error != nil {
-		return m, fmt.Errorf("the collection failed: %s", job.Error.Message)
-	}
-	if job.Lost > 0 || job.Pending > 0 {
-		return m, fmt.Errorf("the collection is not complete: %+v", job)
+		return m, err
 	}
 	after, peak, err := usage(w.server.Process.Pid)
 	if err != nil {
@@ -187,6 +180,36 @@ func (w *world) collect(ctx context.Context) (measure, error) {
 	size, err := lakeBytes(w.data)
 	m.bytesPerEvent = size / float64(m.events)
 	return m, err
+}
+
+// collectFrom makes a connector of a simulated tenant and waits until everything that it has can be searched. It returns
+// the number of records.
+func (w *world) collectFrom(ctx context.Context, name string, sim *simulator) (int64, error) {
+	doc := fmt.Sprintf("name: %s\ntenant_name: %s\ntype: office365\ninterval: 1h\ndirectory_id: %s\napplication_id: %s\napi_access_key: %s\n"+
+		"authentication_endpoint: %s\napi_endpoint: %s\nca_file: %s\nrequests_per_minute: 0\nmax_parallel_fetches: %d\nstart_time: %s\n",
+		name, name, sim.directory, application, secretText, sim.url, sim.url, sim.ca, w.parallel, time.Now().UTC().Add(-26*time.Hour).Format(time.RFC3339))
+	if _, err := w.client.Apply(ctx, api.ApplyRequest{Name: "bench.yaml", Document: []byte(doc)}); err != nil {
+		return 0, err
+	}
+	var job api.Job
+	err := until(ctx, time.Minute, "the connector", func() (ready bool) {
+		var err error
+		job, err = w.client.Collect(ctx, name, api.CollectRange{Since: "25h"})
+		return err == nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	if job, err = w.client.Watch(ctx, job.ID, func(api.Job) {}); err != nil {
+		return 0, err
+	}
+	if job.Error != nil {
+		return 0, fmt.Errorf("the collection failed: %s", job.Error.Message)
+	}
+	if job.Lost > 0 || job.Pending > 0 {
+		return 0, fmt.Errorf("the collection is not complete: %+v", job)
+	}
+	return job.Records, nil
 }
 
 // usage reads the CPU time and the peak resident set (MB) of a process, without its children.
