@@ -153,6 +153,26 @@ func (c *sqlCatalog) create(ctx context.Context, ident table.Identifier, meta ta
 	return c.LoadTable(ctx, ident)
 }
 
+// register makes the catalog point at a metadata file that exists, if it still points at old ("": has no such table).
+func (c *sqlCatalog) register(ctx context.Context, ident table.Identifier, old, location string) error {
+	if old == "" {
+		_, err := c.db.ExecContext(ctx, c.query(`INSERT INTO iceberg_tables
+			(catalog_name, table_namespace, table_name, iceberg_type, metadata_location) VALUES (?, ?, ?, ?, ?)`),
+			catalogName, namespace, ident[1], sqlcat.TableType, location)
+		return err
+	}
+	res, err := c.db.ExecContext(ctx, c.query(`UPDATE iceberg_tables SET metadata_location = ?
+		WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?`),
+		location, catalogName, namespace, ident[1], old)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, fault.Newf(fault.Conflict, "register table", "somebody else committed to %s", ident[1]))
+	}
+	return nil
+}
+
 // writeMetadata writes a metadata file and makes it, and everything written before it, survive a power cut.
 func (c *sqlCatalog) writeMetadata(meta table.Metadata, version int) (string, error) {
 	places, err := table.LoadLocationProvider(meta.Location(), meta.Properties())

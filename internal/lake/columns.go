@@ -115,10 +115,12 @@ var ownColumns = [numOwnSlots]columnDef{
 }
 
 // statColumns have minimum and maximum in the manifests and in the Parquet footers; the value is Iceberg's metrics
-// mode. More of them make commits slow, fewer make plans large.
+// mode. More of them make commits slow, fewer make plans large. _seq and write_time are there for whoever reads what is
+// new (package census), the others for searches.
 var statColumns = map[string]string{
 	ColTimestamp:     "full",
 	ColSeq:           "full",
+	ColWriteTime:     "full",
 	"tenant_name":    "truncate(32)",
 	"msg_class":      "truncate(48)",
 	colAction:        "truncate(32)",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -192,16 +193,15 @@ func (l *Lake) writeFile(tbl *table.Table, schema *iceberg.Schema, day int32, wr
 	if err != nil {
 		return nil, "", err
 	}
-	date := time.Unix(int64(day)*24*60*60, 0).UTC().Format(time.DateOnly)
+	date := timeOfDay(day).Format(time.DateOnly)
 	path := filepath.Join(root, "data", date, uuid.NewString()+".parquet")
 	l.mu.Lock()
 	l.inFlight[path] = struct{}{}
 	l.mu.Unlock()
-	out, err := l.fs.Create(path)
+	f, err := l.fs.create(path)
 	if err != nil {
 		return nil, path, diskError(err)
 	}
-	f := out.(*durableFile) //nolint:forcetypeassert // durableFS.Create makes nothing else
 	meta, err := write(f)
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -213,9 +213,11 @@ func (l *Lake) writeFile(tbl *table.Table, schema *iceberg.Schema, day int32, wr
 	if err != nil {
 		return nil, path, err
 	}
+	props := maps.Clone(tbl.Properties())
+	addMetricsModes(props) // those of the table are as old as the table
 	df, err := table.DataFileFromMetadata(table.DataFileArgs{
 		Schema: schema, Spec: tbl.Spec(), Format: iceberg.ParquetFile, Metadata: meta, FilePath: localURI(path),
-		FileSize: stat.Size(), Content: iceberg.EntryContentData, Properties: tbl.Properties(), FormatVersion: 2,
+		FileSize: stat.Size(), Content: iceberg.EntryContentData, Properties: props, FormatVersion: 2,
 		PartitionValues: map[int]any{partitionField: iceberg.Date(day)},
 	})
 	return df, path, err

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -31,6 +32,7 @@ type CompactResult struct {
 	FilesBefore, FilesAfter int
 	BytesBefore, BytesAfter int64
 	Rows                    int64
+	Skipped                 int // files that could not be read and stay as they are
 }
 
 // maxBinFiles bounds the files that are open at a time, maxBinRows the memory of the sort.
@@ -96,7 +98,7 @@ func (l *Lake) bins(ctx context.Context, t *lakeTable, opts CompactOptions) ([]b
 		if err != nil {
 			return nil, err
 		}
-		end := time.Unix(int64(day+1)*24*60*60, 0)
+		end := timeOfDay(day + 1)
 		if end.After(opts.Before) || task.File.FileSizeBytes() > opts.TargetBytes*3/4 || task.File.Count() > maxBinRows*3/4 {
 			continue
 		}
@@ -137,13 +139,50 @@ func pack(day int32, files []iceberg.DataFile, target int64) []bin {
 	return bins
 }
 
-// compactBin writes one file in place of those of a bin.
+// unreadable is the error of an input file: that one is bad, the others can be compacted without it.
+type unreadable struct {
+	path  string // as a location, like iceberg.DataFile has it
+	cause error
+}
+
+func (u *unreadable) Error() string { return u.path + ": " + u.cause.Error() }
+
+func (u *unreadable) Unwrap() error { return u.cause }
+
+// compactBin writes one file in place of those of a bin. A file that cannot be read is left out: it stays as it is until
+// Check and Forget deal with it.
 func (l *Lake) compactBin(ctx context.Context, t *lakeTable, b bin, sum *CompactResult) error {
+	for len(b.files) > 1 {
+		err := l.mergeBin(ctx, t, b, sum)
+		var bad *unreadable
+		if ctx.Err() != nil || !errors.As(err, &bad) {
+			return err
+		}
+		l.skipped(t, bad, sum)
+		b.files = slices.DeleteFunc(b.files, func(f iceberg.DataFile) bool { return f.FilePath() == bad.path })
+	}
+	return nil
+}
+
+// skipped counts a file that could not be compacted, and logs it the first time.
+func (l *Lake) skipped(t *lakeTable, bad *unreadable, sum *CompactResult) {
+	sum.Skipped++
+	l.mu.Lock()
+	_, known := l.unreadable[bad.path]
+	l.unreadable[bad.path] = struct{}{}
+	l.mu.Unlock()
+	if !known {
+		l.cfg.Logger.Warn("a data file cannot be read and is not compacted; verify the lake to repair it", "table", t.index, "file", bad.path, "error", bad.cause)
+	}
+}
+
+// mergeBin is compactBin for files that can be read.
+func (l *Lake) mergeBin(ctx context.Context, t *lakeTable, b bin, sum *CompactResult) error {
 	m := &merger{pool: &chunkPool{}}
 	defer m.close()
 	for _, f := range b.files {
 		if err := m.open(f); err != nil {
-			return err
+			return &unreadable{f.FilePath(), err}
 		}
 	}
 	tbl := t.cur.Load()
@@ -199,15 +238,12 @@ type merger struct {
 	inputs []*input
 	rows   int
 	pool   *chunkPool
-
-	values []parquet.ByteArray
-	nums   []int64
-	bools  []bool
-	levels []int16
+	pages  pageReader
 }
 
 // input is a file that is read.
 type input struct {
+	path   string // as iceberg.DataFile has it
 	reader *file.Reader
 	cols   map[int32]int // field id -> column
 	first  int           // number of its first row among all rows
@@ -224,11 +260,11 @@ func (m *merger) open(df iceberg.DataFile) error {
 	if err != nil {
 		return err
 	}
-	r, err := file.OpenParquetFile(path, false)
+	r, err := openParquet(path)
 	if err != nil {
 		return err
 	}
-	in := &input{reader: r, cols: make(map[int32]int), first: m.rows}
+	in := &input{path: df.FilePath(), reader: r, cols: make(map[int32]int), first: m.rows}
 	m.inputs = append(m.inputs, in)
 	if r.NumRows() != df.Count() {
 		return fault.Newf(fault.Internal, "compact", "%s has %d rows, not %d", path, r.NumRows(), df.Count())
@@ -393,56 +429,55 @@ func (m *merger) fill(b *rowBuffer, slot int, d columnDef, place []uint32, start
 		if !ok {
 			continue
 		}
-		row := in.first
-		for g := range in.reader.NumRowGroups() {
-			group := in.reader.RowGroup(g)
-			chunk, err := group.Column(i)
-			if err != nil {
-				return err
-			}
-			if err := m.fillChunk(b, slot, d, chunk, place[row:row+int(group.NumRows())], start, end); err != nil {
-				return err
-			}
-			row += int(group.NumRows())
+		if err := m.fillFrom(b, slot, d, in, i, place, start, end); err != nil {
+			return &unreadable{in.path, fmt.Errorf("column %s: %w", d.name, err)}
 		}
 	}
 	return nil
 }
 
-const readRows = 4096
+// fillFrom reads column i of one input.
+func (m *merger) fillFrom(b *rowBuffer, slot int, d columnDef, in *input, i int, place []uint32, start, end int) error {
+	row := in.first
+	for g := range in.reader.NumRowGroups() {
+		group := in.reader.RowGroup(g)
+		var chunk file.ColumnChunkReader
+		if err := guarded(func() (err error) { chunk, err = group.Column(i); return err }); err != nil {
+			return err
+		}
+		if err := m.fillChunk(b, slot, d, chunk, place[row:row+int(group.NumRows())], start, end); err != nil {
+			return err
+		}
+		row += int(group.NumRows())
+	}
+	return nil
+}
 
 // fillChunk reads one column chunk. place says where its rows go.
 func (m *merger) fillChunk(b *rowBuffer, slot int, d columnDef, chunk file.ColumnChunkReader, place []uint32, start, end int) error {
-	if m.levels == nil {
-		m.levels, m.values = make([]int16, readRows), make([]parquet.ByteArray, readRows)
-		m.nums, m.bools = make([]int64, readRows), make([]bool, readRows)
-	}
-	defer clear(m.values)
+	defer clear(m.pages.values)
 	for len(place) > 0 {
-		n, err := m.readBatch(chunk, min(len(place), readRows))
+		n, err := m.pages.batch(chunk, min(len(place), readRows))
 		if err != nil {
 			return err
-		}
-		if n == 0 {
-			return io.ErrUnexpectedEOF
 		}
 		c := b.column(slot)
 		k := 0
 		for i := range n {
-			if m.levels[i] == 0 {
+			if m.pages.levels[i] == 0 {
 				continue
 			}
 			if to := int(place[i]); to >= start && to < end {
 				c.at = append(c.at, uint32(to-start))
 				switch d.kind {
 				case Text, JSON:
-					b.appendText(c, m.values[k])
+					b.appendText(c, m.pages.values[k])
 				case Bool:
-					c.nums = append(c.nums, boolNum(m.bools[k]))
+					c.nums = append(c.nums, boolNum(m.pages.bools[k]))
 				case Time:
-					c.nums = append(c.nums, m.nums[k]/1000)
+					c.nums = append(c.nums, m.pages.nums[k]/1000)
 				default:
-					c.nums = append(c.nums, m.nums[k])
+					c.nums = append(c.nums, m.pages.nums[k])
 				}
 			}
 			k++
@@ -450,22 +485,6 @@ func (m *merger) fillChunk(b *rowBuffer, slot int, d columnDef, chunk file.Colum
 		place = place[n:]
 	}
 	return nil
-}
-
-func (m *merger) readBatch(chunk file.ColumnChunkReader, n int) (int, error) {
-	var levels int64
-	var err error
-	switch r := chunk.(type) {
-	case *file.ByteArrayColumnChunkReader:
-		levels, _, err = r.ReadBatch(int64(n), m.values, m.levels, nil)
-	case *file.Int64ColumnChunkReader:
-		levels, _, err = r.ReadBatch(int64(n), m.nums, m.levels, nil)
-	case *file.BooleanColumnChunkReader:
-		levels, _, err = r.ReadBatch(int64(n), m.bools, m.levels, nil)
-	default:
-		err = fmt.Errorf("no reader for %T", chunk)
-	}
-	return int(levels), err
 }
 
 func boolNum(b bool) int64 {

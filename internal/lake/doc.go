@@ -37,6 +37,13 @@
 // table and looking at its position; nothing is deleted meanwhile. What a crash leaves behind is an unreferenced file,
 // which Sweep removes after a grace period.
 //
+// # Things that go wrong
+//
+// A data file that somebody deleted is left out of plans and reported there; Check finds files that are missing or
+// damaged, Forget takes them out of their tables, and whoever keeps the books collects their records anew. Package
+// census tells the books what the lake really holds. A catalog that was lost, or came back from an old backup, is
+// filled again from the metadata files in the warehouse (recover.go). A warehouse works in the folder where it was made.
+//
 // # Maintenance
 //
 // Small commits make small files, so Compact rewrites closed days into larger files sorted by action and time. Expire

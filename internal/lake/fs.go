@@ -17,13 +17,60 @@ import (
 // concurrent use.
 type durableFS struct {
 	iceio.LocalFS
+	disk disk
+	root string // folders below it are synced once by each process; see mkdirAll
+
 	mu    sync.Mutex
 	dirty map[string]struct{} // folders with new names
+	known map[string]struct{} // folders whose own name is durable or in a folder that is dirty
 }
 
 var _ iceio.WriteFileIO = (*durableFS)(nil)
 
-func newDurableFS() *durableFS { return &durableFS{dirty: make(map[string]struct{})} }
+func newDurableFS(d disk, root string) *durableFS {
+	return &durableFS{disk: d, root: root, dirty: make(map[string]struct{}), known: make(map[string]struct{})}
+}
+
+// disk is what durableFS asks of the operating system when it writes. A test puts one in its place that loses power.
+type disk interface {
+	create(path string) (diskFile, error) // empties a file that exists
+	mkdir(path string) error              // an error that is os.ErrExist when it is there
+	syncFolder(path string) error         // makes the names in the folder durable
+	syncFile(path string) error           // makes the content of a file that was closed durable
+	rename(from, to string) error
+}
+
+// diskFile is a file that is being written. Its content is durable after Sync.
+type diskFile interface {
+	io.WriteCloser
+	io.ReaderFrom
+	Sync() error
+}
+
+// realDisk is the operating system.
+type realDisk struct{}
+
+func (realDisk) create(path string) (diskFile, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640) //nolint:gosec // paths are ours
+}
+
+func (realDisk) mkdir(path string) error { return os.Mkdir(path, 0o750) }
+
+func (realDisk) rename(from, to string) error { return os.Rename(from, to) }
+
+func (d realDisk) syncFile(path string) error { return d.syncFolder(path) } // Linux syncs what is open, for whatever
+
+func (realDisk) syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
 
 // localURI is the location of an absolute path.
 func localURI(path string) string {
@@ -48,15 +95,28 @@ func (fs *durableFS) Create(name string) (iceio.FileWriter, error) {
 	if err != nil {
 		return nil, err
 	}
+	return fs.create(path)
+}
+
+func (fs *durableFS) create(path string) (*durableFile, error) {
 	if err := fs.mkdirAll(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640) //nolint:gosec // paths are ours
+	f, err := fs.disk.create(path)
 	if err != nil {
+		if os.IsNotExist(err) {
+			fs.forgetFolders() // somebody deleted one: the next attempt makes it again
+		}
 		return nil, err
 	}
 	fs.touch(filepath.Dir(path))
-	return &durableFile{File: f}, nil
+	return &durableFile{f}, nil
+}
+
+func (fs *durableFS) forgetFolders() {
+	fs.mu.Lock()
+	clear(fs.known)
+	fs.mu.Unlock()
 }
 
 // WriteFile writes a whole file.
@@ -72,26 +132,49 @@ func (fs *durableFS) WriteFile(name string, content []byte) error {
 	return f.Close()
 }
 
-// mkdirAll makes folders and remembers the parents of the new ones.
+// mkdirAll makes folders and remembers that their parents have new names. A folder that is there already may come from
+// a process that ended before it synced the parent: below root, the parent of every folder counts as new once.
 func (fs *durableFS) mkdirAll(dir string) error {
-	missing := []string{}
-	for d := dir; ; d = filepath.Dir(d) {
-		if _, err := os.Stat(d); err == nil || d == filepath.Dir(d) {
-			break
-		}
-		missing = append(missing, d)
-	}
-	if len(missing) == 0 {
+	fs.mu.Lock() // held until the parents are dirty: whoever finds a folder must also find that
+	defer fs.mu.Unlock()
+	return fs.mkdirLocked(filepath.Clean(dir))
+}
+
+func (fs *durableFS) mkdirLocked(dir string) error {
+	parent := filepath.Dir(dir)
+	if _, ok := fs.known[dir]; ok || dir == parent {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	below := strings.HasPrefix(dir, fs.root+string(filepath.Separator))
+	stat, err := os.Stat(dir)
+	switch {
+	case err == nil && !stat.IsDir():
+		return fmt.Errorf("%s is not a folder", dir)
+	case err == nil && !below:
+		return nil // somebody else's
+	}
+	if err := fs.mkdirLocked(parent); err != nil {
 		return err
 	}
-	for _, d := range missing {
-		fs.touch(filepath.Dir(d))
+	if err := fs.disk.mkdir(dir); err != nil && !os.IsExist(err) {
+		return err
 	}
+	fs.dirty[parent] = struct{}{}
+	fs.known[dir] = struct{}{}
 	return nil
 }
+
+// rename gives a file of a folder another name in it.
+func (fs *durableFS) rename(from, to string) error {
+	if err := fs.disk.rename(from, to); err != nil {
+		return err
+	}
+	fs.touch(filepath.Dir(to))
+	return nil
+}
+
+// syncExisting makes a file durable that another process wrote.
+func (fs *durableFS) syncExisting(path string) error { return fs.disk.syncFile(path) }
 
 func (fs *durableFS) touch(dir string) {
 	fs.mu.Lock()
@@ -99,36 +182,30 @@ func (fs *durableFS) touch(dir string) {
 	fs.mu.Unlock()
 }
 
-// syncFolders syncs the folders that got new names since the last successful call.
+// syncFolders syncs the folders that got new names since the last successful call. A folder that is gone fails the call
+// once: the files that were made in it are gone too, and are made again elsewhere.
 func (fs *durableFS) syncFolders() error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for dir := range fs.dirty {
-		d, err := os.Open(dir)
-		if err != nil {
-			return err
-		}
-		err = d.Sync()
-		if cerr := d.Close(); err == nil {
-			err = cerr
+		err := fs.disk.syncFolder(dir)
+		if err == nil || os.IsNotExist(err) {
+			delete(fs.dirty, dir)
 		}
 		if err != nil {
 			return err
 		}
-		delete(fs.dirty, dir)
 	}
 	return nil
 }
 
 // durableFile syncs on Close.
-type durableFile struct{ *os.File }
-
-var _ io.ReaderFrom = (*durableFile)(nil)
+type durableFile struct{ diskFile }
 
 // Close syncs and closes the file.
 func (f *durableFile) Close() error {
 	err := f.Sync()
-	if cerr := f.File.Close(); err == nil {
+	if cerr := f.diskFile.Close(); err == nil {
 		err = cerr
 	}
 	return err

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -42,6 +41,8 @@ type Config struct {
 	Logger         *slog.Logger          // nil: nothing is logged
 
 	OnCommit func(CommitInfo) // called after each commit of a table with rows; may be nil
+
+	disk disk // of tests
 }
 
 // CommitInfo is one commit of one table, for metrics.
@@ -62,12 +63,15 @@ type Lake struct {
 	catalog *sqlCatalog
 	tables  map[record.Index]*lakeTable
 
+	recovered  bool       // set by Open; see recover.go
 	compacting sync.Mutex // held by Compact
 
 	mu        sync.Mutex
 	inFlight  map[string]struct{}  // paths of files that a commit is about to reference
 	condemned map[string]time.Time // files without a reference: since when
 	schemas   map[string]string    // table and schema id -> path of the empty file, see Plan
+
+	unreadable map[string]struct{} // files that Compact has complained about
 }
 
 // lakeTable is a table of the lake.
@@ -79,16 +83,21 @@ type lakeTable struct {
 	commits int // since snapshots were last expired; under mu
 }
 
-// Open opens the lake and makes what is missing. Close it.
+// Open opens the lake and makes what is missing. A table that the catalog does not know, or knows only as it was long
+// ago, is found by its files; see Recovered. Close the lake.
 func Open(ctx context.Context, cfg Config) (*Lake, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
 	l := &Lake{
-		cfg: cfg, fs: newDurableFS(), tables: make(map[record.Index]*lakeTable), inFlight: make(map[string]struct{}),
+		cfg: cfg, fs: newDurableFS(cfg.disk, cfg.Warehouse), tables: make(map[record.Index]*lakeTable), inFlight: make(map[string]struct{}),
 		condemned: make(map[string]time.Time), schemas: make(map[string]string),
+		unreadable: make(map[string]struct{}),
 	}
-	var err error
+	err := l.fs.mkdirAll(cfg.Warehouse)
+	if err != nil {
+		return nil, fault.Wrap(fault.Config, "make the folder of the lake", err)
+	}
 	if l.catalog, err = openCatalog(ctx, cfg.CatalogDB, cfg.Dialect, l.fs); err != nil {
 		return nil, fault.Wrap("", "open lake catalog", err)
 	}
@@ -122,7 +131,10 @@ func (c *Config) complete() error {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return os.MkdirAll(c.Warehouse, 0o750)
+	if c.disk == nil {
+		c.disk = realDisk{}
+	}
+	return nil
 }
 
 // Close closes the lake. Writers must have ended; plans stay usable.
@@ -131,15 +143,11 @@ func (l *Lake) Close() error { return nil }
 func (l *Lake) openTable(ctx context.Context, index record.Index) error {
 	t := &lakeTable{index: index, ident: table.Identifier{namespace, string(index)}}
 	l.tables[index] = t
-	loc, err := l.catalog.location(ctx, t.ident)
-	if err != nil {
+	found, err := l.openExisting(ctx, t)
+	if err != nil || found {
 		return err
 	}
-	if loc == "" {
-		return l.createTable(ctx, t)
-	}
-	_, err = l.reload(ctx, t)
-	return err
+	return l.createTable(ctx, t)
 }
 
 func (l *Lake) createTable(ctx context.Context, t *lakeTable) error {
@@ -194,10 +202,15 @@ func tableProperties() iceberg.Properties {
 		propSeq:                                   "0",
 		propStream:                                "",
 	}
+	addMetricsModes(props)
+	return props
+}
+
+// addMetricsModes says which columns have bounds in the manifests.
+func addMetricsModes(props iceberg.Properties) {
 	for name, mode := range statColumns {
 		props[table.MetricsModeColumnConfPrefix+"."+name] = mode
 	}
-	return props
 }
 
 // reload makes the newest state of the table the current one. Callers that commit hold t.mu.

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 
 const stream = "stream-1"
 
+// patience is how long tests wait for what must happen. Disks that others keep busy sync slowly.
+const patience = 5 * time.Minute
+
 // setup is a lake in a temporary folder, which can be opened again.
 type setup struct {
 	t   testing.TB
@@ -99,7 +102,7 @@ func feedOf(entries ...Entry) func(context.Context, uint64) (Feed, error) {
 // runWriter runs w until the journal up to seq is committed and then stops it.
 func runWriter(t testing.TB, w *Writer, seq uint64) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
@@ -109,6 +112,21 @@ func runWriter(t testing.TB, w *Writer, seq uint64) error {
 		return err
 	}
 	return flushed
+}
+
+// eventually waits until something is so.
+func eventually(t testing.TB, so func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it did not happen")
+		}
+	}
 }
 
 var testConnector = record.Connector{

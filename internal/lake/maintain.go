@@ -2,6 +2,7 @@ package lake
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"time"
@@ -84,27 +85,46 @@ func (l *Lake) dropSchemas(ctx context.Context, t *lakeTable) error {
 	return err
 }
 
+// DropResult is what DropBefore took out of a table.
+type DropResult struct {
+	Before time.Time // midnight UTC: rows of events before it are gone
+	First  time.Time // oldest day that went; zero when there was nothing
+	Files  int
+	Rows   int64
+	Bytes  int64
+}
+
 // DropBefore removes the rows of whole days that end at or before the given time from a table. Only metadata change;
-// the files go with the next Sweep after the grace period.
-func (l *Lake) DropBefore(ctx context.Context, index record.Index, before time.Time) error {
+// the files go with the next Sweep after the grace period. A caller that keeps books of what it dropped writes them
+// before it calls: a crash between may then leave rows that count as dropped, and the next call removes them.
+func (l *Lake) DropBefore(ctx context.Context, index record.Index, before time.Time) (DropResult, error) {
+	res := DropResult{Before: before.UTC().Truncate(24 * time.Hour)}
 	t, ok := l.tables[index]
 	if !ok {
-		return fault.Newf(fault.NotFound, "drop days", "there is no table %s", index)
+		return res, fault.Newf(fault.NotFound, "drop days", "there is no table %s", index)
 	}
-	before = before.UTC().Truncate(24 * time.Hour)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.cur.Load().CurrentSnapshot() == nil {
-		return nil
-	}
-	err := l.commit(ctx, t, func(_ *table.Table, txn *table.Transaction) error {
-		return txn.Delete(ctx, iceberg.LessThan(iceberg.Reference(ColTimestamp), timestampOf(before)), nil)
+	var bad error
+	files, err := l.removeFiles(ctx, t, func(live map[string]iceberg.DataFile) []iceberg.DataFile {
+		var old []iceberg.DataFile
+		for _, df := range live {
+			day, err := dayOfFile(df)
+			if bad = errors.Join(bad, err); err == nil && timeOfDay(day).Before(res.Before) {
+				old = append(old, df)
+			}
+		}
+		return old
 	})
-	if err != nil {
-		_, _ = l.reload(ctx, t)
-		return fault.Wrap(commitKind(err), "drop days of "+string(index), err)
+	if err = errors.Join(err, bad); err != nil {
+		return res, fault.Wrap(commitKind(err), "drop days of "+string(index), err)
 	}
-	return nil
+	for _, df := range files {
+		res.Files, res.Rows, res.Bytes = res.Files+1, res.Rows+df.Count(), res.Bytes+df.FileSizeBytes()
+		day, _ := dayOfFile(df) // it was read above
+		if at := timeOfDay(day); res.First.IsZero() || at.Before(res.First) {
+			res.First = at
+		}
+	}
+	return res, nil
 }
 
 // Sweep deletes files that nothing has referenced for the grace period: what a crash left, what was compacted, what
@@ -184,6 +204,7 @@ type TableStats struct {
 	Bytes    int64
 	Days     int
 	Columns  int
+	Missing  int       // files that are not on the disk; they and their rows are not counted elsewhere
 	First    time.Time // oldest day with rows, zero when there is none
 	Last     time.Time // newest day with rows
 	Position Position
@@ -198,7 +219,7 @@ func (l *Lake) Stats(ctx context.Context) ([]TableStats, error) {
 	stats := make([]TableStats, len(plan.Tables))
 	for i, t := range plan.Tables {
 		s := &stats[i]
-		*s = TableStats{Index: t.Index, Files: len(t.Files), Columns: len(t.Columns), Position: t.Position}
+		*s = TableStats{Index: t.Index, Files: len(t.Files), Missing: len(t.Missing), Columns: len(t.Columns), Position: t.Position}
 		days := make(map[time.Time]bool)
 		for _, f := range t.Files {
 			s.Rows, s.Bytes = s.Rows+f.Records, s.Bytes+f.Bytes

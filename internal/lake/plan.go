@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,16 +16,21 @@ import (
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
 
 	"sluice/internal/fault"
 	"sluice/internal/normalize"
 	"sluice/internal/record"
 )
 
-// PlanRequest asks which files hold the rows of some tables and event times.
+// PlanRequest asks which files hold the rows of some tables and event times. WrittenFrom and AfterSeq leave out files
+// whose statistics say that they hold no such row; a file without these statistics stays in the plan. Whoever asks
+// applies the same conditions to the rows.
 type PlanRequest struct {
-	Index    []record.Index
-	From, To time.Time // From <= timestamp < To; a zero time is an open end
+	Index       []record.Index
+	From, To    time.Time // From <= timestamp < To; a zero time is an open end
+	WrittenFrom time.Time // write_time >= WrittenFrom; zero: all
+	AfterSeq    int64     // _seq > AfterSeq; 0: all
 }
 
 // Plan is a consistent view of the lake: each table at one snapshot. Its files stay readable for at least
@@ -38,6 +44,7 @@ type Plan struct {
 type TablePlan struct {
 	Index   record.Index
 	Files   []File       // newest day first
+	Missing []File       // files that belong to the plan and are not on the disk: their rows cannot be read
 	Columns []ColumnInfo // of the table; a file holds only those of its columns that have a value in it
 	// Schema is the path of a Parquet file without rows that has every column. Read together with Files, by name, it
 	// gives every column its type, also those that none of the files has.
@@ -52,12 +59,15 @@ type File struct {
 	Day     time.Time // of the event times in it, UTC
 	Records int64
 	Bytes   int64
+
+	MinSeq, MaxSeq int64 // bounds of _seq in the file; 0 and math.MaxInt64 where they are not known
 }
 
 // GracePeriod is how long a file outlives its last reference, at least.
 const GracePeriod = time.Hour
 
-// Plan finds the files for a request. It reads manifests, never data: a few milliseconds for thousands of files.
+// Plan finds the files for a request. It reads manifests, never data: a few milliseconds for thousands of files. A file
+// that somebody deleted is reported in Missing instead of failing every query; see Check and Forget.
 func (l *Lake) Plan(ctx context.Context, req PlanRequest) (*Plan, error) {
 	plan := &Plan{}
 	for _, index := range req.Index {
@@ -92,33 +102,58 @@ func (l *Lake) planTable(ctx context.Context, tbl *table.Table, index record.Ind
 	if s := tbl.CurrentSnapshot(); s != nil {
 		part.Snapshot, at = s.SnapshotID, time.UnixMilli(s.TimestampMs).UTC()
 	}
-	tasks, err := tbl.Scan(table.WithRowFilter(timeFilter(req.From, req.To))).PlanFiles(ctx)
+	tasks, err := tbl.Scan(table.WithRowFilter(req.filter())).PlanFiles(ctx)
 	if err != nil {
 		return part, at, err
 	}
 	seen := make(map[string]bool, len(tasks))
 	for _, task := range tasks {
-		f, err := planned(task.File)
+		f, err := planned(tbl, task.File)
 		if err != nil {
 			return part, at, err
 		}
-		if !seen[f.Path] {
-			seen[f.Path] = true
+		switch {
+		case seen[f.Path]:
+		case gone(f.Path):
+			part.Missing = append(part.Missing, f)
+		default:
 			part.Files = append(part.Files, f)
 		}
+		seen[f.Path] = true
 	}
-	slices.SortFunc(part.Files, func(a, b File) int { return cmp.Or(b.Day.Compare(a.Day), cmp.Compare(a.Path, b.Path)) })
+	slices.SortFunc(part.Files, newestFirst)
+	slices.SortFunc(part.Missing, newestFirst)
 	return part, at, nil
 }
 
-func planned(df iceberg.DataFile) (File, error) {
+func newestFirst(a, b File) int { return cmp.Or(b.Day.Compare(a.Day), cmp.Compare(a.Path, b.Path)) }
+
+// gone reports whether there is certainly no such file. A file that cannot be looked at for another reason counts as
+// there: the query that needs it says why it fails.
+func gone(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// planned describes a data file of a table.
+func planned(tbl *table.Table, df iceberg.DataFile) (File, error) {
 	path, err := localPath(df.FilePath())
 	if err != nil {
 		return File{}, err
 	}
 	day, err := dayOfFile(df)
-	return File{Path: path, Day: time.Unix(int64(day)*24*60*60, 0).UTC(), Records: df.Count(), Bytes: df.FileSizeBytes()}, err
+	f := File{Path: path, Day: timeOfDay(day), Records: df.Count(), Bytes: df.FileSizeBytes(), MaxSeq: math.MaxInt64}
+	if seq, ok := tbl.Schema().FindFieldByName(ColSeq); ok {
+		low, high := df.LowerBoundValues()[seq.ID], df.UpperBoundValues()[seq.ID]
+		if len(low) == 8 && len(high) == 8 { // Iceberg writes a long as 8 bytes, little endian
+			f.MinSeq, f.MaxSeq = int64(binary.LittleEndian.Uint64(low)), int64(binary.LittleEndian.Uint64(high))
+		}
+	}
+	return f, err
 }
+
+// timeOfDay is the beginning of a day since 1970.
+func timeOfDay(day int32) time.Time { return time.Unix(int64(day)*24*60*60, 0).UTC() }
 
 func dayOfFile(df iceberg.DataFile) (int32, error) {
 	switch day := df.Partition()[partitionField].(type) {
@@ -130,15 +165,21 @@ func dayOfFile(df iceberg.DataFile) (int32, error) {
 	return 0, fmt.Errorf("file %s has no day", df.FilePath())
 }
 
-// timeFilter is From <= timestamp < To.
-func timeFilter(from, to time.Time) iceberg.BooleanExpression {
+// filter is the condition on the rows that a plan is made for.
+func (r *PlanRequest) filter() iceberg.BooleanExpression {
 	var expr iceberg.BooleanExpression = iceberg.AlwaysTrue{}
-	ref := iceberg.Reference(ColTimestamp)
-	if !from.IsZero() {
-		expr = iceberg.NewAnd(expr, iceberg.GreaterThanEqual(ref, timestampOf(from)))
+	event := iceberg.Reference(ColTimestamp)
+	if !r.From.IsZero() {
+		expr = iceberg.NewAnd(expr, iceberg.GreaterThanEqual(event, timestampOf(r.From)))
 	}
-	if !to.IsZero() {
-		expr = iceberg.NewAnd(expr, iceberg.LessThan(ref, timestampOf(to)))
+	if !r.To.IsZero() {
+		expr = iceberg.NewAnd(expr, iceberg.LessThan(event, timestampOf(r.To)))
+	}
+	if !r.WrittenFrom.IsZero() {
+		expr = iceberg.NewAnd(expr, iceberg.GreaterThanEqual(iceberg.Reference(ColWriteTime), timestampOf(r.WrittenFrom)))
+	}
+	if r.AfterSeq > 0 {
+		expr = iceberg.NewAnd(expr, iceberg.GreaterThan(iceberg.Reference(ColSeq), r.AfterSeq))
 	}
 	return expr
 }
@@ -165,7 +206,7 @@ func (l *Lake) schemaFile(tbl *table.Table) (string, error) {
 	}
 	path := filepath.Join(l.cfg.Warehouse, "_schemas", name)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := writeSchemaFile(path, tbl.Schema()); err != nil {
+		if err := l.writeSchemaFile(path, tbl.Schema()); err != nil {
 			return "", err
 		}
 	} else if err != nil {
@@ -175,27 +216,25 @@ func (l *Lake) schemaFile(tbl *table.Table) (string, error) {
 	return path, nil
 }
 
-func writeSchemaFile(path string, schema *iceberg.Schema) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "*.tmp")
+// writeSchemaFile makes the file under another name first, so that under its own it is complete, also after a power cut.
+func (l *Lake) writeSchemaFile(path string, schema *iceberg.Schema) error {
+	tmp := path + "." + uuid.NewString() + ".tmp"
+	f, err := l.fs.create(tmp)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // gone when it was renamed
+	defer func() { _ = os.Remove(tmp) }() // gone when it was renamed
 	var cols []fileColumn
 	for slot, f := range schema.Fields() {
 		cols = append(cols, fileColumn{slot, columnDef{name: f.Name, kind: storedKind(f), fieldID: f.ID}})
 	}
-	out := bufio.NewWriter(tmp)
+	out := bufio.NewWriter(f)
 	fw, err := newParquetFile(out, cols, func(fileColumn) bool { return false })
 	if err == nil {
 		err = fw.Close()
 	}
-	err = errors.Join(err, out.Flush(), tmp.Close())
-	if err != nil {
+	if err = errors.Join(err, out.Flush(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(tmp.Name(), path)
+	return l.fs.rename(tmp, path)
 }

@@ -192,19 +192,22 @@ type tickClock struct {
 
 func (c *tickClock) Now() time.Time { return c.now }
 
-func dataFiles(t *testing.T, l *Lake) (n int) {
+// parquetFiles lists the data files on disk, referenced or not.
+func parquetFiles(t *testing.T, l *Lake) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(l.cfg.Warehouse, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".parquet") && !strings.Contains(path, "_schemas") {
-			n++
+			paths = append(paths, path)
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
+	return paths
 }
+
+func dataFiles(t *testing.T, l *Lake) int { return len(parquetFiles(t, l)) }
 
 func TestSweep(t *testing.T) {
 	s := newSetup(t)
@@ -275,11 +278,23 @@ func TestSweep(t *testing.T) {
 func TestDropBeforeAndStats(t *testing.T) {
 	l := newSetup(t).open()
 	entries := fill(t, l)
-	if err := l.DropBefore(t.Context(), record.WindowsEvents, day(3).Add(time.Hour)); err != nil {
+	res, err := l.DropBefore(t.Context(), record.WindowsEvents, day(3).Add(time.Hour))
+	if err != nil || !res.Before.Equal(day(3)) || !res.First.Equal(day(1)) || res.Files != 6 || res.Rows != 18 || res.Bytes == 0 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	version := metadataVersion(l.tables[record.WindowsEvents].cur.Load().MetadataLocation())
+	res, err = l.DropBefore(t.Context(), record.WindowsEvents, day(3))
+	if err != nil || res != (DropResult{Before: day(3)}) {
+		t.Fatalf("again: %+v, %v", res, err)
+	}
+	if again := metadataVersion(l.tables[record.WindowsEvents].cur.Load().MetadataLocation()); again != version {
+		t.Error("dropping nothing made a commit")
+	}
+	if _, err := l.DropBefore(t.Context(), record.Syslog, day(3)); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.DropBefore(t.Context(), record.Syslog, day(3)); err != nil {
-		t.Fatal(err)
+	if _, err := l.DropBefore(t.Context(), "nowhere", day(3)); !fault.Is(err, fault.NotFound) {
+		t.Fatalf("unknown table: %v", err)
 	}
 	stats, err := l.Stats(t.Context())
 	if err != nil {
