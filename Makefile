@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LINT    := $(GO) tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: all build demo test check race lint vet fuzz-short bench docs docs-check clean
+.PHONY: all build demo test check race lint vet fuzz-short bench soak docs docs-check clean
 
 all: build
 
@@ -34,6 +34,10 @@ vet:
 
 fuzz-short:
 	scripts/fuzz-short.sh
+
+soak:
+	@mkdir -p bin
+	$(GO) run ./test/soak -seeds 1-200 -parallel 2 -summary bin/soak.json
 
 bench: build
 	$(GO) run ./test/bench

@@ -52,6 +52,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"sluice/internal/failpoint"
 	"sluice/internal/fault"
 )
 
@@ -254,9 +255,11 @@ func (j *Journal) publish(ctx context.Context, msg *nats.Msg, id string, after u
 	defer cancel()
 	// A server in trouble does not answer any more.
 	defer context.AfterFunc(life, cancel)() //nolint:contextcheck // the life of the server, not of the call
+	failpoint.Hit(failpoint.JournalBefore)
 	ack, err := j.js.PublishMsg(try, msg, jetstream.WithMsgID(id), jetstream.WithExpectLastSequence(after),
 		jetstream.WithRetryAttempts(0))
 	if err == nil {
+		failpoint.Hit(failpoint.JournalAfter)
 		return Ack{Seq: ack.Sequence, Duplicate: ack.Duplicate}, nil
 	}
 	var api *jetstream.APIError

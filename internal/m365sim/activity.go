@@ -19,6 +19,7 @@ type operation struct {
 	rest   string // path below activity/feed/
 	shape  Kind   // fault that shapes a listing, or ""
 	call   call
+	names  []listed // what the answer lists
 }
 
 // query holds parameters by lower-case name, because the service ignores the case of names.
@@ -88,6 +89,9 @@ func (s *Sim) serveAPI(req *http.Request, origin string) (a attempt) {
 		if delivered && a.blob.feed != nil {
 			s.ledger.serve(a.blob)
 		}
+		if delivered || struck && (f.Kind == NextV1 || f.Kind == NextEndtime) {
+			s.ledger.name(o.names)
+		}
 	}
 	return a
 }
@@ -100,6 +104,11 @@ func (s *Sim) classify(o *operation, tenantID string) call {
 	case lower == "subscriptions/content":
 		c.route = "content"
 		c.target = c.contentType + " " + o.query["starttime"] + " " + o.query["endtime"] + " " + o.query["nextpage"]
+		from, okFrom := parseTime(o.query["starttime"])
+		to, okTo := parseTime(o.query["endtime"])
+		if c.width = maxWindow; okFrom && okTo {
+			c.width = to.Sub(from)
+		}
 	case strings.HasPrefix(lower, "audit/"):
 		c.route, c.target = "blob", o.rest[len("audit/"):]
 		if t := s.tenants[tenantID]; t != nil {
@@ -129,7 +138,7 @@ func (s *Sim) admit(o *operation, tenantID string) (*accessClaims, *reply) {
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return nil, unauthorized()
 	}
-	claims, err := s.authority.check(strings.TrimSpace(token), s.wall())
+	claims, err := s.authority.check(strings.TrimSpace(token), s.tokenTime())
 	if err != nil {
 		return nil, &reply{status: http.StatusUnauthorized} // expired or forged: an empty body
 	}
@@ -186,6 +195,7 @@ func (s *Sim) operate(o *operation) *reply {
 		"start": {http.MethodPost, s.startSubscription}, "stop": {http.MethodPost, s.stopSubscription},
 		"list": {http.MethodGet, s.listSubscriptions}, "content": {http.MethodGet, s.listContent},
 		"blob": {http.MethodGet, s.getBlob}, "resources": {http.MethodGet, listSensitiveTypes},
+		"notifications": {http.MethodGet, s.listNotifications},
 	}
 	h, ok := handlers[o.call.route]
 	switch {
@@ -215,8 +225,8 @@ func (s *Sim) getBlob(o *operation) *reply {
 	}
 	r := &reply{status: http.StatusOK}
 	r.set("Content-Type", "application/json; charset=utf-8")
-	if !acceptsGzip(o.req) {
-		r.body = s.body(k, c)
+	if asOf := s.produced(); !acceptsGzip(o.req) || !s.grown(k, asOf) {
+		r.body = s.body(k, c, asOf)
 		return r
 	}
 	packed, wanted := s.bodies.get(cacheKey{k, c})
@@ -224,7 +234,7 @@ func (s *Sim) getBlob(o *operation) *reply {
 		r.packed = packed
 		return r
 	}
-	r.body = s.body(k, c)
+	r.body = s.body(k, c, s.produced())
 	if wanted {
 		r.packed = pack(r.body)
 		s.bodies.put(cacheKey{k, c}, r.packed)

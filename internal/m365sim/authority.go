@@ -208,7 +208,7 @@ func (s *Sim) grant(req *http.Request, t *tenant, origin string, v2 bool) (map[s
 	if failure != nil {
 		return nil, failure
 	}
-	return s.authority.issue(t, app, audience, method, v2, s.wall())
+	return s.authority.issue(t, app, audience, method, v2, s.tokenTime())
 }
 
 func unescape(text string) string {

@@ -9,10 +9,11 @@ import (
 )
 
 // ref names one record: the blob that it originally belongs to, and its place there. Copies of a record elsewhere are
-// the same ref in another blob's plan.
+// the same ref in another blob's plan; a variant is a copy with the same identity and other content.
 type ref struct {
 	blobKey
-	index int
+	index   int
+	variant bool
 }
 
 func (r ref) draw(purpose uint64) float64 { return unit(mix(r.seed(), purpose, uint64(r.index))) }
@@ -22,7 +23,7 @@ func (r ref) draw(purpose uint64) float64 { return unit(mix(r.seed(), purpose, u
 func (s *Sim) plan(dst []ref, k blobKey) (refs []ref, own int) {
 	own = k.at().sizeOf(k.n)
 	for i := range own {
-		dst = append(dst, ref{k, i})
+		dst = append(dst, ref{blobKey: k, index: i})
 	}
 	d := s.scenario.Duplicates
 	if d.WithinBlob > 0 {
@@ -30,6 +31,13 @@ func (s *Sim) plan(dst []ref, k blobKey) (refs []ref, own int) {
 	}
 	if before := (blobKey{k.feed, k.part, k.n - 1}); d.AcrossBlobs > 0 && before.n >= k.at().first {
 		dst = appendShare(dst, before, d.AcrossBlobs, forTwinAcross)
+	}
+	if before := (blobKey{k.feed, k.part, k.n - 1}); d.Variants > 0 && before.n >= k.at().first && k.at().generator != nil {
+		from := len(dst)
+		dst = appendShare(dst, before, d.Variants, forVariant)
+		for i := range dst[from:] {
+			dst[from+i].variant = true
+		}
 	}
 	if d.Redelivered > 0 && k.draw(forRedelivery) < d.Redelivered {
 		old := blobKey{k.feed, k.part, k.at().search(k.created().Add(-d.RedeliveredAfter.std())) - 1}
@@ -51,11 +59,27 @@ func (s *Sim) plan(dst []ref, k blobKey) (refs []ref, own int) {
 
 func appendShare(dst []ref, k blobKey, share float64, purpose uint64) []ref {
 	for i := range k.at().sizeOf(k.n) {
-		if r := (ref{k, i}); r.draw(purpose) < share {
+		if r := (ref{blobKey: k, index: i}); r.draw(purpose) < share {
 			dst = append(dst, r)
 		}
 	}
 	return dst
+}
+
+// planAt is plan as far as it is served at a time: a blob that still grows has the first half.
+func (s *Sim) planAt(dst []ref, k blobKey, asOf time.Time) (refs []ref, own int) {
+	from := len(dst)
+	refs, own = s.plan(dst, k)
+	if !s.grown(k, asOf) {
+		n := (len(refs) - from) / 2
+		refs, own = refs[:from+n], min(own, n)
+	}
+	return refs, own
+}
+
+// grown reports whether a blob is served with all of its records at a time.
+func (s *Sim) grown(k blobKey, asOf time.Time) bool {
+	return s.scenario.Growing.Share == 0 || !k.growsUntil(s.scenario.Late, s.scenario.Growing).After(asOf)
 }
 
 // slice returns the part of a plan that a cut holds.
@@ -102,15 +126,21 @@ func (s *Sim) appendRecord(w *writer, dst []byte, r ref) (_ []byte, id identity)
 	}
 	span := p.span()
 	from := p.firstEvent(r.n).Add(-span)
-	return p.generator.append(w, dst, place{
+	start := len(dst)
+	dst, id = p.generator.append(w, dst, place{
 		blob: r.n, index: r.index, size: p.sizeOf(r.n),
 		from: from.Unix(), span: int64(span / time.Second),
 	}, q)
+	if r.variant {
+		dst = append(dst[:len(dst)-1], `,"Revision":2}`...)
+		id.raw = dst[start:]
+	}
+	return dst, id
 }
 
-// body makes the JSON array of a blob.
-func (s *Sim) body(k blobKey, c cut) []byte {
-	refs, _ := s.plan(nil, k)
+// body makes the JSON array of a blob as it is served at a time.
+func (s *Sim) body(k blobKey, c cut, asOf time.Time) []byte {
+	refs, _ := s.planAt(nil, k, asOf)
 	refs = c.slice(refs)
 	var w writer
 	dst := make([]byte, 0, len(refs)*2048+2)

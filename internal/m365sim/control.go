@@ -14,6 +14,7 @@ import (
 //
 //	GET    /sim/truth                    counts of what a perfect collector ends with
 //	GET    /sim/truth/ids                expected identities, one per line: ?tenant= &content_type= &since= &until=
+//	GET    /sim/truth/blobs              every blob that has appeared and what clients were told of it, NDJSON
 //	GET    /sim/requests                 journal of requests, latest last: ?limit= (default 1000)
 //	DELETE /sim/requests                 empties it
 //	POST   /sim/faults                   replaces the faults; the body is {"faults": [...]} as in a scenario, JSON or YAML
@@ -24,6 +25,7 @@ func (s *Sim) newControls() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sim/truth", s.getTruth)
 	mux.HandleFunc("GET /sim/truth/ids", s.getIDs)
+	mux.HandleFunc("GET /sim/truth/blobs", s.getBlobs)
 	mux.HandleFunc("GET /sim/requests", s.getRequests)
 	mux.HandleFunc("DELETE /sim/requests", func(w http.ResponseWriter, _ *http.Request) {
 		s.journal.reset()
@@ -88,6 +90,14 @@ func (s *Sim) getIDs(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if err := s.WriteIDs(req.Context(), w, strings.ToLower(q.Get("tenant")), q.Get("content_type"), bounds[0], bounds[1]); err != nil {
 		s.log.Debug("truth was not read to its end", "error", err)
+	}
+}
+
+func (s *Sim) getBlobs(w http.ResponseWriter, req *http.Request) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	out := json.NewEncoder(w)
+	if err := s.Blobs(req.Context(), true, func(b BlobTruth) error { return out.Encode(b) }); err != nil {
+		s.log.Debug("blobs were not read to their end", "error", err)
 	}
 }
 

@@ -6,6 +6,7 @@
 //	Scenario (YAML) ──► New ──► Sim ──► Handler / Start / Serve
 //	                             ├─ authority    tokens: secrets, certificates, errors      (spec/entra-auth.md)
 //	                             ├─ activity     subscriptions, listing, blobs              (spec/management-activity-api.md)
+//	                             ├─ webhook      validation, notifications, disabling       (spec/management-activity-api.md section 7)
 //	                             ├─ faults       every failure of the fault menu            (spec/http-behaviour.md section 7)
 //	                             └─ truth        what a perfect collector ends with
 //
@@ -22,10 +23,12 @@
 // GET /sim/truth counts, and GET /sim/truth/ids lists, what a collector that runs since the simulator started must end
 // with: every record of every blob that could be listed, less the blobs that a fault made unreadable for good. One line
 // is an expected identity (spec/record-schema.md section 4), repeated once per distinct content that exists under it.
+// GET /sim/truth/blobs shows every blob with what clients were told of it, for a collector that was away for so long that
+// content expired: such blobs may be missing, but not without the collector's knowledge.
 // The control routes below /sim/ answer only to the loopback interface; see control.go for all of them.
 //
 // # Time
 //
 // The service lives on Options.Clock, so that hourly sweeps and expiry can happen in seconds. Tokens live on the wall
-// clock, because the client libraries that ask for them do.
+// clock, because the client libraries that ask for them do, unless Options.TokensByClock says that the client translates.
 package m365sim

@@ -16,8 +16,9 @@ type call struct {
 	route       string // token, list, start, stop, content, blob, resources
 	tenant      string
 	contentType string
-	target      string  // what is asked for: window, blob or path; names the request in draws
-	blob        blobKey // of route blob
+	target      string        // what is asked for: window, blob or path; names the request in draws
+	blob        blobKey       // of route blob
+	width       time.Duration // of route content: the window
 }
 
 // rule is a Fault with its counters.
@@ -69,7 +70,7 @@ func (in *injector) fire(c call, elapsed time.Duration) (Fault, bool) {
 	attempt := in.asked[target]
 	in.asked[target] = attempt + 1
 	for i, r := range in.rules {
-		if r.applies(c, elapsed) && r.strikes(in.seed, i, target, attempt, c) {
+		if r.applies(c, elapsed) && r.chosen(in.seed, i, c) && r.strikes(in.seed, i, target, attempt, c) {
 			in.fired[r.Kind]++
 			return r.Fault, true
 		}
@@ -93,7 +94,7 @@ func (in *injector) dooms(k blobKey) bool {
 	c := call{route: "blob", tenant: k.feed.tenant.ID, contentType: k.feed.contentType, blob: k}
 	for i, r := range in.rules {
 		standing := r.Every == 0 && r.First == 0 && r.After == 0 && r.Until == 0
-		if standing && r.final() && r.applies(c, 0) && r.strikes(in.seed, i, "", 0, c) {
+		if standing && r.final() && r.applies(c, 0) && r.chosen(in.seed, i, c) && r.strikes(in.seed, i, "", 0, c) {
 			return true
 		}
 	}
@@ -106,9 +107,14 @@ func (f Fault) final() bool { return f.Kind == NotFound || f.Kind == Expired }
 func (f Fault) applies(c call, elapsed time.Duration) bool {
 	route := f.Route == "*" || f.Route == c.route ||
 		f.Route == "subscriptions" && (c.route == "list" || c.route == "start" || c.route == "stop")
-	return route && (f.Tenant == "" || f.Tenant == c.tenant) &&
+	return route && (f.Tenant == "" || f.Tenant == c.tenant) && (f.WiderThan == 0 || c.width > f.WiderThan.std()) &&
 		(f.ContentType == "" || strings.EqualFold(f.ContentType, c.contentType)) &&
 		elapsed >= f.After.std() && (f.Until == 0 || elapsed < f.Until.std())
+}
+
+// chosen reports whether a request is for one of the blobs that the rule is about.
+func (r *rule) chosen(seed uint64, number int, c call) bool {
+	return r.Share == 0 || c.blob.feed != nil && unit(mix(seed, uint64(number), forShare, c.blob.seed())) < r.Share
 }
 
 // strikes decides about a request that the rule applies to. Loss of a blob depends on the blob alone, so that what is

@@ -126,6 +126,16 @@ func (k blobKey) appears(late Late) time.Time {
 	return created.Add(time.Duration(share * float64(late.Delay)))
 }
 
+// growsUntil is when the blob has all of its records: when it appears, or later when it is one that grows.
+func (k blobKey) growsUntil(late Late, growing Growing) time.Time {
+	appears := k.appears(late)
+	if growing.Share == 0 || k.draw(forGrowth) >= growing.Share {
+		return appears
+	}
+	share := 0.5 + 0.5*unit(mix(k.seed(), forGrowth, 1))
+	return appears.Add(time.Duration(share * float64(growing.Delay)))
+}
+
 func (k blobKey) expires(expiry Duration) time.Time { return k.at().firstEvent(k.n).Add(expiry.std()) }
 
 // contentID writes the identifier of spec/management-activity-api.md section 4.2. The digits behind the milliseconds of

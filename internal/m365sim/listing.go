@@ -175,6 +175,7 @@ func (s *Sim) listContent(o *operation) *reply {
 	if o.shape == ForeignURI {
 		base = "https://" + s.scenario.ForeignHost
 	}
+	o.names = items
 	r := bodyReply(http.StatusOK, "application/json; charset=utf-8", s.listing(items, w, base))
 	if next := s.nextPage(o, w, part, n, more); next != "" {
 		r.set("NextPageUri", next)

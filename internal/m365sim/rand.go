@@ -58,6 +58,9 @@ const (
 	forShuffle
 	forWideWindow
 	forContentID
+	forGrowth
+	forVariant
+	forShare
 )
 
 const hexDigits = "0123456789abcdef"

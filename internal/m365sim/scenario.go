@@ -42,6 +42,7 @@ type Scenario struct {
 	Precompress   bool     `yaml:"precompress"`    // make all bodies of the history in New, for benchmarks
 
 	Late       Late       `yaml:"late"`
+	Growing    Growing    `yaml:"growing"`
 	Duplicates Duplicates `yaml:"duplicates"`
 	WithoutID  float64    `yaml:"without_id"` // share of records without Id
 	Malformed  float64    `yaml:"malformed"`  // share of array elements that are no records
@@ -96,6 +97,13 @@ type Late struct {
 	Delay Duration `yaml:"delay"` // each late blob appears after half to all of it
 }
 
+// Growing makes blobs that are served with the first half of their records at first, and with all of them under the same
+// contentId later. Nothing in the listing tells that a blob has grown.
+type Growing struct {
+	Share float64  `yaml:"share"` // of the blobs
+	Delay Duration `yaml:"delay"` // each has grown half to all of it after it appeared
+}
+
 // Duplicates makes the same record arrive several times. All values but the time are shares.
 type Duplicates struct {
 	WithinBlob       float64  `yaml:"within_blob"`       // of the records: again in the same blob
@@ -103,6 +111,7 @@ type Duplicates struct {
 	AcrossFeeds      float64  `yaml:"across_feeds"`      // of the DLP.All records: also in Audit.General
 	Redelivered      float64  `yaml:"redelivered"`       // of the blobs: repeat records of an old blob
 	RedeliveredAfter Duration `yaml:"redelivered_after"` // how old; default 5d
+	Variants         float64  `yaml:"variants"`          // of the records: the next blob has the same identity with other content
 }
 
 // Throttle limits requests per tenant and publisher over a rolling minute of the clock.
@@ -118,6 +127,8 @@ type Fault struct {
 	Route       string   `yaml:"route"`        // token | list | content | blob | subscriptions (list, start, stop) | resources | * (default)
 	Tenant      string   `yaml:"tenant"`       // directory id
 	ContentType string   `yaml:"content_type"` // only requests that name one
+	Share       float64  `yaml:"share"`        // only this share of the blobs, always the same ones
+	WiderThan   Duration `yaml:"wider_than"`   // only listings of longer windows
 	Probability float64  `yaml:"probability"`  // of each request, decided by seed, request and its count
 	Every       int      `yaml:"every"`        // every Nth match
 	First       int      `yaml:"first"`        // the first N matches
@@ -186,6 +197,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	*d = Duration(v)
 	return nil
 }
+
+// MarshalText writes what UnmarshalText reads.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // String prints the duration as time.Duration does.
 func (d Duration) String() string { return time.Duration(d).String() }

@@ -209,12 +209,12 @@ func checkScenario(s Scenario) []problem {
 	c.choice(s.WideWindow, "wide_window", "refuse", "partial")
 	for path, v := range map[string]Duration{
 		"expiry": s.Expiry, "restart_delay": s.RestartDelay, "latency": s.Latency,
-		"token_lifetime": s.TokenLifetime, "late.delay": s.Late.Delay, "duplicates.redelivered_after": s.Duplicates.RedeliveredAfter,
+		"token_lifetime": s.TokenLifetime, "late.delay": s.Late.Delay, "growing.delay": s.Growing.Delay, "duplicates.redelivered_after": s.Duplicates.RedeliveredAfter,
 	} {
 		c.positive(v, path)
 	}
 	for path, v := range map[string]float64{
-		"late.share": s.Late.Share, "duplicates.within_blob": s.Duplicates.WithinBlob,
+		"late.share": s.Late.Share, "growing.share": s.Growing.Share, "duplicates.variants": s.Duplicates.Variants, "duplicates.within_blob": s.Duplicates.WithinBlob,
 		"duplicates.across_blobs": s.Duplicates.AcrossBlobs, "duplicates.across_feeds": s.Duplicates.AcrossFeeds,
 		"duplicates.redelivered": s.Duplicates.Redelivered, "without_id": s.WithoutID, "malformed": s.Malformed, "odd": s.Odd,
 	} {
@@ -268,6 +268,8 @@ func checkFaults(faults []Fault) []problem {
 		c.choice(f.Route, at+".route", "token", "list", "content", "blob", "subscriptions", "resources", "*")
 		c.check(slices.Contains(Kinds(), f.Kind), at+".kind", "%q is not one of %v", f.Kind, Kinds())
 		c.share(f.Probability, at+".probability")
+		c.share(f.Share, at+".share")
+		c.positive(f.WiderThan, at+".wider_than")
 		c.check(f.Every >= 0, at+".every", "must not be negative")
 		c.check(f.First >= 0, at+".first", "must not be negative")
 		if f.Tenant != "" {

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"sluice/internal/fault"
@@ -140,7 +141,10 @@ const stopTimeout = 2 * time.Second
 // supervise waits for the end of the context or of the server and then stops everything.
 func (s *Server) supervise(ctx context.Context, web *http.Server, served <-chan error) {
 	defer close(s.done)
+	var notifier sync.WaitGroup
+	defer notifier.Wait()
 	defer s.cancel()
+	notifier.Go(func() { s.notifyWhile(ctx) })
 	select {
 	case s.err = <-served:
 	case <-ctx.Done():

@@ -20,7 +20,9 @@ import (
 type Options struct {
 	Clock  clock.Clock  // time of the service; default clock.Real
 	Logger *slog.Logger // default: discards
-	// WebhookClient validates webhooks during a start; default: a client with a time-out of ten seconds.
+	// TokensByClock lets access tokens begin and end by Clock instead of the wall clock, for clients that do the same.
+	TokensByClock bool
+	// WebhookClient sends validation requests and notifications; default: a client with a time-out of ten seconds.
 	WebhookClient *http.Client
 }
 
@@ -28,6 +30,7 @@ type Options struct {
 type Sim struct {
 	scenario  Scenario
 	clock     clock.Clock
+	tokenTime func() time.Time // time of access tokens
 	log       *slog.Logger
 	webhooks  *http.Client
 	started   time.Time // service time of New
@@ -45,6 +48,7 @@ type Sim struct {
 
 	mu            sync.Mutex
 	subscriptions map[subscriptionKey]*subscription // guarded by mu
+	rounds        sync.Mutex                        // one round of notifications at a time
 }
 
 type tenant struct {
@@ -90,7 +94,11 @@ func New(scenario Scenario, options Options) (*Sim, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.webhooks == nil {
-		s.webhooks = &http.Client{Timeout: 10 * time.Second}
+		s.webhooks = newWebhookClient()
+	}
+	s.tokenTime = s.wall
+	if options.TokensByClock {
+		s.tokenTime = s.clock.Now
 	}
 	s.started = s.now()
 	if s.scenario.Start.IsZero() {
@@ -106,7 +114,7 @@ func New(scenario Scenario, options Options) (*Sim, error) {
 	s.faults = newInjector(s.scenario.Seed, s.scenario.Faults)
 	s.throttle = &throttle{limit: s.scenario.Throttle.RequestsPerMinute, windows: map[[2]string][]time.Time{}}
 	s.journal = &journal{counts: map[string]map[string]int{}}
-	s.ledger = &ledger{served: map[blobKey]int{}, lost: map[blobKey]bool{}}
+	s.ledger = newLedger()
 	s.bodies = newBodyCache(cacheLimit)
 	s.controls = s.newControls()
 	for _, t := range s.scenario.Tenants {
@@ -208,7 +216,7 @@ func (s *Sim) precompress() error {
 				for n := p.first; n < p.limit(); n++ {
 					group.Go(func() error {
 						k := blobKey{f, i, n}
-						s.bodies.put(cacheKey{k, whole}, pack(s.body(k, whole)))
+						s.bodies.put(cacheKey{k, whole}, pack(s.body(k, whole, k.growsUntil(s.scenario.Late, s.scenario.Growing))))
 						return nil
 					})
 				}

@@ -1,12 +1,7 @@
 package m365sim
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -23,16 +18,10 @@ type subscription struct {
 	ready   time.Time // content answers AF20023 until then
 	gaps    []gap     // when it was stopped; content of that time is never listed
 	webhook *webhook
+	sent    []notified // attempts of its webhooks, oldest first
 }
 
 type gap struct{ from, to time.Time } // to is zero while the gap is open
-
-type webhook struct {
-	Status     string  `json:"status"`
-	Address    string  `json:"address"`
-	AuthID     *string `json:"authId"`
-	Expiration *string `json:"expiration"`
-}
 
 // covers reports whether content that appeared at t fell into a gap.
 func (s *subscription) covers(t time.Time) bool {
@@ -51,8 +40,8 @@ type view struct {
 	Webhook     *webhook `json:"webhook"`
 }
 
-func (s *subscription) view() view {
-	v := view{s.echo, "disabled", s.webhook}
+func (s *subscription) view(now time.Time) view {
+	v := view{s.echo, "disabled", s.webhook.seen(now)}
 	if s.enabled {
 		v.Status = "enabled"
 	}
@@ -92,14 +81,14 @@ func (s *Sim) startSubscription(o *operation) *reply {
 	case sub == nil:
 		sub = &subscription{}
 		s.subscriptions[key] = sub
-	case sub.enabled && sub.webhook == nil && hook == nil:
+	case sub.enabled && sub.webhook.same(hook, now):
 		return problemReply(http.StatusBadRequest, "AF20024", "The subscription is already enabled. No property change.")
 	case !sub.enabled:
 		sub.gaps[len(sub.gaps)-1].to = now
 		sub.ready = now.Add(s.scenario.RestartDelay.std())
 	}
 	sub.enabled, sub.echo, sub.webhook = true, o.query["contenttype"], hook
-	return jsonReply(http.StatusOK, sub.view())
+	return jsonReply(http.StatusOK, sub.view(s.now()))
 }
 
 // auditOff is the malformed answer for a tenant without audit log (spec/management-activity-api.md section 8.2).
@@ -109,69 +98,6 @@ func auditOff(o *operation, f *feed) *reply {
 	return problemReply(http.StatusBadRequest, "StartSubscription [CorrId="+uuid.NewString()+"]"+context,
 		"="+o.appID+"] failed. Exception: Microsoft.Office.Compliance.Audit.DataServiceException: Tenant "+o.tenant.ID+
 			" does not exist.\r\n   at Microsoft.Office.Compliance.Audit.API.AzureManager.<GetSubscriptionTableClientForTenantAsync>d__52.MoveNext()\r\n--- End of stack trace from previous location where exception was thrown ---")
-}
-
-// readWebhook reads and validates the webhook of a start; nil without one.
-func (s *Sim) readWebhook(o *operation) (*webhook, *reply) {
-	body, err := io.ReadAll(io.LimitReader(o.req.Body, 1<<20))
-	if err != nil || len(bytes.TrimSpace(body)) == 0 {
-		return nil, nil
-	}
-	var in struct {
-		Webhook *struct{ Address, AuthID, Expiration string }
-	}
-	if json.Unmarshal(body, &in) != nil {
-		return nil, problemReply(http.StatusBadRequest, "AF20002", "Invalid parameter type: webhook. Expected type: object")
-	}
-	if in.Webhook == nil {
-		return nil, nil
-	}
-	hook := &webhook{Status: "enabled", Address: in.Webhook.Address}
-	if in.Webhook.AuthID != "" {
-		hook.AuthID = &in.Webhook.AuthID
-	}
-	if in.Webhook.Expiration != "" {
-		expires, ok := parseTime(in.Webhook.Expiration)
-		if !ok || expires.Before(s.now()) {
-			return nil, problemReply(http.StatusBadRequest, "AF20003", "Expiration "+clip(in.Webhook.Expiration)+" provided is set to past date and time.")
-		}
-		hook.Expiration = &in.Webhook.Expiration
-	}
-	if why := s.validateWebhook(o.req.Context(), hook); why != "" {
-		return nil, problemReply(http.StatusBadRequest, "AF20021", "The webhook endpoint {("+clip(hook.Address)+")} could not be validated. "+why)
-	}
-	return hook, nil
-}
-
-// validateWebhook sends the validation request; the result says why it failed.
-func (s *Sim) validateWebhook(ctx context.Context, hook *webhook) string {
-	address, err := url.Parse(hook.Address)
-	if err != nil || address.Scheme != "https" || address.Host == "" {
-		return "The address must begin with HTTPS."
-	}
-	code := uuid.NewString()
-	body, err := json.Marshal(map[string]string{"validationCode": code})
-	if err != nil {
-		return "The validation code could not be written."
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, hook.Address, bytes.NewReader(body))
-	if err != nil {
-		return "The address is not usable."
-	}
-	req.Header.Set("Content-Type", "application/json; charset=utf-8")
-	req.Header.Set("Webhook-ValidationCode", code)
-	if hook.AuthID != nil {
-		req.Header.Set("Webhook-AuthID", *hook.AuthID)
-	}
-	resp, err := s.webhooks.Do(req)
-	if err != nil {
-		return "The request failed."
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return "It did not return HTTP 200."
-	}
-	return ""
 }
 
 func (s *Sim) stopSubscription(o *operation) *reply {
@@ -202,7 +128,7 @@ func (s *Sim) listSubscriptions(o *operation) *reply {
 	views := []view{}
 	for _, f := range o.tenant.feeds {
 		if sub := s.subscriptions[subscriptionKey{o.tenant.ID, o.appID, f.contentType}]; sub != nil {
-			views = append(views, sub.view())
+			views = append(views, sub.view(s.now()))
 		}
 	}
 	return jsonReply(http.StatusOK, views)

@@ -8,11 +8,29 @@ import (
 	"time"
 )
 
-// ledger remembers which blobs were delivered whole and which were lost for good.
+// ledger remembers what clients were told of blobs: which were listed, delivered whole, said to be gone, and lost for
+// good.
 type ledger struct {
 	mu     sync.Mutex
+	listed map[blobKey]int  // guarded by mu
 	served map[blobKey]int  // guarded by mu
+	gone   map[blobKey]bool // guarded by mu
 	lost   map[blobKey]bool // guarded by mu
+}
+
+func newLedger() *ledger {
+	return &ledger{listed: map[blobKey]int{}, served: map[blobKey]int{}, gone: map[blobKey]bool{}, lost: map[blobKey]bool{}}
+}
+
+// name records that a client was given a listing with these elements.
+func (l *ledger) name(items []listed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, item := range items {
+		if i == 0 || item.blobKey != items[i-1].blobKey { // the halves of a blob count once
+			l.listed[item.blobKey]++
+		}
+	}
 }
 
 // lose records that a client was told that a blob is gone. A blob that was delivered before is not lost: the client
@@ -20,6 +38,7 @@ type ledger struct {
 func (l *ledger) lose(k blobKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.gone[k] = true
 	if l.served[k] == 0 {
 		l.lost[k] = true
 	}
@@ -197,7 +216,7 @@ func (s *Sim) countBlob(c *count, k blobKey, subs []subscription) error {
 		c.Served++
 	}
 	var own int
-	c.refs, own = s.plan(c.refs[:0], k)
+	c.refs, own = s.planAt(c.refs[:0], k, c.asOf)
 	c.Records += len(c.refs)
 	for i, r := range c.refs {
 		if s.isMalformed(r) {
@@ -229,11 +248,21 @@ func (s *Sim) isNew(c *count, r ref, own bool) bool {
 	if own {
 		return true
 	}
-	if c.inScope[r.feed] && c.holds(r.blobKey) && s.readable(r.blobKey, c.asOf) || c.orphans[r] {
+	at := !r.variant && c.inScope[r.feed] && c.holds(r.blobKey) && s.readable(r.blobKey, c.asOf) && s.atHome(r, c.asOf)
+	if at || c.orphans[r] {
 		return false
 	}
 	c.orphans[r] = true
 	return true
+}
+
+// atHome reports whether a record is served by its own blob at a time.
+func (s *Sim) atHome(r ref, asOf time.Time) bool {
+	if s.grown(r.blobKey, asOf) {
+		return true
+	}
+	_, own := s.planAt(nil, r.blobKey, asOf)
+	return r.index < own
 }
 
 // holds reports whether a blob lies between since and until.

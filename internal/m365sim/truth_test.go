@@ -18,7 +18,9 @@ func TestTruthEqualsPerfectClient(t *testing.T) {
 		"shuffled":      func(s *Scenario) { s.ShufflePages = true },
 		"equal":         func(s *Scenario) { s.EqualCreated = 4 },
 		"late":          func(s *Scenario) { s.Late = Late{Share: 0.3, Delay: Duration(8 * time.Hour)} },
-		"duplicates":    func(s *Scenario) { s.Duplicates = Duplicates{0.1, 0.1, 0.5, 0.5, Duration(5 * time.Hour)} },
+		"duplicates":    func(s *Scenario) { s.Duplicates = Duplicates{0.1, 0.1, 0.5, 0.5, Duration(5 * time.Hour), 0} },
+		"variants":      func(s *Scenario) { s.Duplicates.Variants = 0.2 },
+		"growing":       func(s *Scenario) { s.Growing = Growing{Share: 0.5, Delay: Duration(12 * time.Hour)} },
 		"without id":    func(s *Scenario) { s.WithoutID = 0.1 },
 		"malformed":     func(s *Scenario) { s.Malformed = 0.1 },
 		"odd":           func(s *Scenario) { s.Odd = 0.3 },
@@ -32,7 +34,8 @@ func TestTruthEqualsPerfectClient(t *testing.T) {
 		},
 		"everything": func(s *Scenario) {
 			s.Late = Late{Share: 0.3, Delay: Duration(8 * time.Hour)}
-			s.Duplicates = Duplicates{0.1, 0.1, 0.5, 0.5, Duration(5 * time.Hour)}
+			s.Duplicates = Duplicates{0.1, 0.1, 0.5, 0.5, Duration(5 * time.Hour), 0.1}
+			s.Growing = Growing{Share: 0.3, Delay: Duration(10 * time.Hour)}
 			s.WithoutID, s.Malformed, s.Odd, s.ShufflePages, s.EqualCreated = 0.1, 0.1, 0.1, true, 3
 			s.Tenants[0].Records = []Files{{Paths: []string{filepath.Join("testdata", "records.ndjson")}, BlobSize: 3}}
 		},

@@ -34,8 +34,8 @@ func card() source.Card {
 		Egress:   egress(),
 		Licences: []string{
 			"Any Microsoft 365 or Office 365 plan with auditing. The plan decides how long Microsoft itself keeps the audit log, not what this API serves.",
-			"DLP.All brings records only where the tenant has a licence with data loss prevention (Microsoft 365 E3 or Purview for DLP of mail and files, E5 for endpoints and Teams).",
-			"Tenants with E5 licences get about twice the request quota.",
+			"DLP.All brings records only where the tenant is licensed for data loss prevention and has policies for it.",
+			"Tenants with E5 licences get about twice the request quota, 2,000 requests a minute for others.",
 		},
 		Permissions: []source.Permission{
 			{API: apiName, APIID: apiID, Name: "ActivityFeed.Read", ID: "594c1fb6-4f81-4475-ae41-0c394909246c", Why: "all Audit content types, and their subscriptions"},
@@ -54,9 +54,10 @@ func card() source.Card {
 			"Or in Exchange Online PowerShell: Set-AdminAuditLogConfig -UnifiedAuditLogIngestionEnabled $true, and Get-AdminAuditLogConfig to look.",
 			"Wait: it takes up to 60 minutes to take effect, at times two hours. The first content after a new subscription can take 12 hours.",
 		},
-		Naming:       "tenantname-connectortype, in printable ASCII; the name is fixed after creation",
+		Naming:       "tenantname-connectortype",
 		NamingSample: "contoso-office365",
 		Notes: []string{
+			"The name of a connector is printable ASCII, and fixed after creation as are tenant_name and type.",
 			"Microsoft keeps content for seven days. A server that stands still for less misses nothing.",
 			"Events appear 60 to 90 minutes after they happened, and some a day later. That is Microsoft's delay.",
 			"A subscription belongs to one application and content type. Stopping it loses what becomes available until it is started again, for every program that uses the same application.",
@@ -89,7 +90,7 @@ func egress() []source.Egress {
 	for _, p := range m365.Plans() {
 		e := source.Egress{Plan: p.Name}
 		for _, h := range []struct{ address, why string }{{p.LoginURL, "sign-in"}, {p.APIURL, "listing and content"}} {
-			if host, ok := hostOf(h.address); ok && !slices.ContainsFunc(e.Hosts, func(o source.Host) bool { return o.Name == host.Name }) {
+			if host, ok := webHost(h.address); ok && !slices.ContainsFunc(e.Hosts, func(o source.Host) bool { return o.Name == host.Name }) {
 				host.Why = h.why
 				e.Hosts = append(e.Hosts, host)
 			}
@@ -99,7 +100,7 @@ func egress() []source.Egress {
 	return list
 }
 
-func hostOf(address string) (source.Host, bool) {
+func webHost(address string) (source.Host, bool) {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
 		return source.Host{}, false

@@ -29,6 +29,7 @@ const (
 	stepAPI           = "api"
 	stepAudit         = "audit logging"
 	stepSubscription  = "subscription "
+	stepWebhook       = "webhook" // only with a webhook
 	stepListing       = "listing"
 	stepSample        = "sample"
 )

@@ -28,6 +28,9 @@ func (t *tester) service(ctx context.Context) {
 	for _, name := range t.s.types {
 		t.step(stepSubscription+name, []string{stepAPI, stepAudit}, func() (result, error) { return t.subscription(name) })
 	}
+	if t.s.webhook != nil {
+		t.step(stepWebhook, []string{stepAPI, stepAudit}, func() (result, error) { return t.webhook(ctx) })
+	}
 }
 
 // audit concludes from the subscriptions whether audit logging is on, and starts one when there is none.
@@ -48,7 +51,7 @@ func (t *tester) audit(ctx context.Context) (result, error) {
 		return skipped("it shows only when a subscription is started, for which the permission is missing")
 	}
 	ct, _ := findContentType(candidates[0])
-	if err := t.s.start(ctx, ct); err != nil {
+	if err := t.s.start(ctx, ct, t.s.hookToStart(ct.name, t.present[ct.name].hook())); err != nil {
 		return result{}, err
 	}
 	t.present[ct.name] = subscription{ContentType: ct.name, Status: "enabled"}

@@ -84,8 +84,13 @@ func options() []option.Option {
 				"and, for DLP.All, ActivityFeed.ReadDlp of the Office 365 Management APIs, with admin consent.",
 		},
 		{
+			Name: "credential", Choices: credentials(), Advanced: true,
+			Help: "What the application proves itself with. Default: what is given of api_access_key and certificate_file. The identities need neither: " +
+				"workload_identity signs in with the token that Kubernetes gives to the pod, managed_identity with the identity that Azure gives to the machine.",
+		},
+		{
 			Name: "api_access_key", Secret: true, Example: "${env:M365_SECRET}",
-			Help: "Value of a client secret of the application (not the secret's ID). Needed unless certificate_file is given.",
+			Help: "Value of a client secret of the application (not the secret's ID). Needed unless certificate_file is given, or credential is an identity.",
 		},
 		{
 			Name: "certificate_file", Type: option.File, Example: "/etc/sluice/contoso.pem",
@@ -94,6 +99,11 @@ func options() []option.Option {
 		{
 			Name: "certificate_password", Secret: true,
 			Help: "Password of a PFX certificate_file. Empty for PEM.",
+		},
+		{
+			Name: "managed_identity_id", Advanced: true, Example: "22222222-3333-4444-5555-666666666666",
+			Help: "Which identity of the machine is used with credential managed_identity. Empty: the user-assigned identity whose client ID is application_id. " +
+				"system: the system-assigned identity. Client ID of a user-assigned identity: it proves to be application_id, which has it as a federated credential.",
 		},
 		{
 			Name: "publisher_id", Type: option.GUID,
@@ -106,6 +116,20 @@ func options() []option.Option {
 		{
 			Name: "requests_per_minute", Type: option.Int, Default: m365.DefaultPerMinute, Min: 0, Max: 100_000,
 			Help: "Requests a minute to begin with, for all connectors of the tenant together. From the default on it rises by itself to 2000 while the service does not throttle; 0 means no limit.",
+		},
+		{
+			Name: "webhook", Type: option.Bool, Default: false,
+			Help: "Let Microsoft tell Sluice when there is new content, which is then listed at once instead of at the next interval. Needs the server's webhook.address, or webhook_address. " +
+				"It is only a hint: polling goes on, and nothing is lost when no notification arrives.",
+		},
+		{
+			Name: "webhook_address", Type: option.URL, Advanced: true, Example: "https://collector.example/sluice",
+			Help: "Public address at which Microsoft reaches webhook.listen of this server, for this connector instead of the server's webhook.address; it switches webhook on. " +
+				"Sluice appends a path that cannot be guessed. Microsoft calls https with a certificate of a public authority only.",
+		},
+		{
+			Name: "webhook_auth_id", Secret: true, Advanced: true,
+			Help: "Text that Microsoft sends back with every notification (header Webhook-AuthID); what comes without it is refused. Empty: Sluice makes one that stays the same over restarts.",
 		},
 		{
 			Name: "disable_ssl_verification", Type: option.Bool, Default: false, Advanced: true,

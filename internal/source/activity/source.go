@@ -26,9 +26,11 @@ type Config struct {
 	AuthenticationEndpoint string // empty: the plan's
 	DirectoryID            string
 	ApplicationID          string
+	Credential             string // one of the Credential constants; empty: what is given of the next two
 	APIAccessKey           secret.Secret
 	CertificateFile        string
 	CertificatePassword    secret.Secret
+	ManagedIdentityID      string // with CredentialManagedIdentity, see m365.ManagedIdentity
 	PublisherID            string // empty: DirectoryID
 	MaxParallelFetches     int    // 0: 16
 	RequestsPerMinute      int    // 0: no limit
@@ -36,13 +38,16 @@ type Config struct {
 	CAFile                 string
 	APIEndpoint            string // empty: the plan's
 	APIAudience            string // empty: the plan's
+	WebhookAddress         string // the whole public address of this connector's webhook; empty: none
+	WebhookAuthID          secret.Secret
 
 	ContentTypes []string // checked by Test; empty: all five
 
-	Pacers *m365.Pacers // shared by all connectors; nil: no pacing
-	Tokens *m365.Tokens // shared by all connectors; nil: the source's own
-	Clock  clock.Clock  // nil: the wall clock
-	Logger *slog.Logger // nil: no log
+	Refused func()       // called after each sign-in that was refused, must not block; nil: nobody is told
+	Pacers  *m365.Pacers // shared by all connectors; nil: no pacing
+	Tokens  *m365.Tokens // shared by all connectors; nil: the source's own
+	Clock   clock.Clock  // nil: the wall clock
+	Logger  *slog.Logger // nil: no log
 
 	dialer m365.Dialer // nil: the network; tests stand in for it
 }
@@ -62,9 +67,11 @@ type Source struct {
 	doubts    []string // settings that are possible but unusual
 	parallel  int
 	types     []string
+	webhook   *hook // nil: none
 
 	mu      sync.Mutex
 	started map[string]lastStart // by content type
+	hooks   map[string]hookState // by content type
 }
 
 var (
@@ -92,9 +99,16 @@ func New(cfg Config) (*Source, error) {
 	if !isGUID(cfg.ApplicationID) {
 		mistake("application_id", "must be the Application (client) ID, a GUID", "copy the Application (client) ID: "+overview)
 	}
+	if err := cfg.checkCredential(); err != nil {
+		mistake(err.Op, err.Message, err.Hint)
+	}
 	types, err := canonicalTypes(cfg.ContentTypes)
 	if err != nil {
 		mistakes, hints = append(mistakes, err), append(hints, "correct content_types, or remove it to collect all")
+	}
+	webhook, err := newHook(cfg.WebhookAddress, cfg.WebhookAuthID)
+	if err != nil {
+		mistake("webhook_address", err.Error(), "set webhook_address to the address at which Microsoft reaches this server, or remove it")
 	}
 	if len(mistakes) > 0 {
 		return nil, &fault.Error{Op: "configure office365", Kind: fault.Config, Hint: strings.Join(slices.Compact(hints), "; "), Err: errors.Join(mistakes...)}
@@ -103,7 +117,7 @@ func New(cfg Config) (*Source, error) {
 		clock: cfg.Clock, log: cfg.Logger, directory: cfg.DirectoryID, app: cfg.ApplicationID, parallel: cfg.MaxParallelFetches, types: types,
 		audience: first(cfg.APIAudience, plan.Audience),
 		plan:     plan, login: first(cfg.AuthenticationEndpoint, plan.LoginURL), endpoint: first(cfg.APIEndpoint, plan.APIURL), doubts: cfg.doubts(),
-		feed: "/api/v1.0/" + url.PathEscape(cfg.DirectoryID) + "/activity/feed", started: map[string]lastStart{},
+		feed: "/api/v1.0/" + url.PathEscape(cfg.DirectoryID) + "/activity/feed", started: map[string]lastStart{}, webhook: webhook, hooks: map[string]hookState{},
 	}
 	if s.clock == nil {
 		s.clock = clock.Real{}
@@ -119,13 +133,10 @@ func New(cfg Config) (*Source, error) {
 		pacer = cfg.Pacers.For(cfg.DirectoryID, cfg.RequestsPerMinute)
 	}
 	s.client, err = m365.New(m365.Config{
-		API:      m365.ManagementActivity(),
-		BaseURL:  s.endpoint,
-		Audience: s.audience,
-		Credential: m365.Credential{
-			LoginURL: s.login, TenantID: cfg.DirectoryID, ClientID: cfg.ApplicationID,
-			Secret: cfg.APIAccessKey, CertificateFile: cfg.CertificateFile, CertificatePassword: cfg.CertificatePassword,
-		},
+		API:         m365.ManagementActivity(),
+		BaseURL:     s.endpoint,
+		Audience:    s.audience,
+		Credential:  cfg.credential(s.login),
 		PublisherID: first(cfg.PublisherID, cfg.DirectoryID),
 		Transport:   m365.Transport{CAFile: cfg.CAFile, InsecureSkipVerify: cfg.DisableSSLVerification, Dialer: cfg.dialer},
 		Tokens:      cfg.Tokens,

@@ -11,7 +11,11 @@ import (
 	"sluice/internal/source"
 )
 
-var _ source.Stopper = (*Source)(nil)
+var (
+	_ source.Stopper = (*Source)(nil)
+	_ source.Tender  = (*Source)(nil)
+	_ source.Warner  = (*Source)(nil)
+)
 
 // Stop implements source.Stopper. A type that has no subscription any more counts as stopped.
 func (s *Source) Stop(ctx context.Context, contentTypes []string) map[string]error {

@@ -22,14 +22,16 @@ const maxSmallBody = 1 << 20
 
 // subscription is one element of subscriptions/list. status can be absent, which counts as not enabled.
 type subscription struct {
-	ContentType string `json:"contentType"`
-	Status      string `json:"status"`
+	ContentType string          `json:"contentType"`
+	Status      string          `json:"status"`
+	Webhook     json.RawMessage `json:"webhook"`
 }
 
 func (s subscription) enabled() bool { return strings.EqualFold(s.Status, "enabled") }
 
-// Prepare implements source.Preparer: it starts the subscriptions that are missing or disabled. An enabled one is left
-// alone, since a start without a body would probably remove a webhook that somebody set on it. Nothing is ever stopped.
+// Prepare implements source.Preparer: it starts the subscriptions that are missing or disabled, with the connector's webhook if
+// there is one. An enabled one is left alone, since a start without a body would probably remove a webhook that somebody
+// set on it; Tend looks after its webhook. Nothing is ever stopped.
 func (s *Source) Prepare(ctx context.Context, names []string) map[string]error {
 	failed := map[string]error{}
 	present, err := s.subscriptions(ctx)
@@ -42,7 +44,7 @@ func (s *Source) Prepare(ctx context.Context, names []string) map[string]error {
 			failed[name] = err
 		case present[ct.name].enabled():
 		default:
-			if e := s.start(ctx, ct); e != nil {
+			if e := s.start(ctx, ct, s.hookToStart(ct.name, present[ct.name].hook())); e != nil {
 				failed[name] = e
 			}
 		}
@@ -86,8 +88,9 @@ type lastStart struct {
 	err error // nil: accepted
 }
 
-// start starts one subscription, unless that was tried less than 15 minutes ago.
-func (s *Source) start(ctx context.Context, ct contentType) error {
+// start starts one subscription, unless that was tried less than 15 minutes ago. When that fails because of the webhook, it
+// is started without: content that appears while there is no subscription can never be read.
+func (s *Source) start(ctx context.Context, ct contentType, h *hook) error {
 	op := "start subscription " + ct.name
 	if last, wait := s.claimStart(ct.name); wait > 0 {
 		if last.err != nil {
@@ -97,7 +100,13 @@ func (s *Source) start(ctx context.Context, ct contentType) error {
 			WithRetryAfter(wait).
 			WithHint("nothing to do: Microsoft needs a while; Sluice starts it again after 15 minutes")
 	}
-	err := s.callStart(ctx, op, ct)
+	var err error
+	if h != nil {
+		err = s.setHook(ctx, ct, h)
+	}
+	if h == nil || byHook(err) {
+		err = s.callStart(ctx, op, ct, nil)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch fault.KindOf(err) {
@@ -109,9 +118,17 @@ func (s *Source) start(ctx context.Context, ct contentType) error {
 	return err
 }
 
-func (s *Source) callStart(ctx context.Context, op string, ct contentType) error {
+// callStart starts a subscription, with a webhook unless that is nil.
+func (s *Source) callStart(ctx context.Context, op string, ct contentType, h *hook) error {
+	var content []byte
+	if h != nil {
+		var err error
+		if content, err = json.Marshal(map[string]*hook{"webhook": h}); err != nil {
+			return fault.Wrap(fault.Internal, op, err)
+		}
+	}
 	resp, err := s.client.Do(ctx, m365.Request{
-		Op: op, Method: http.MethodPost, Target: s.feed + "/subscriptions/start",
+		Op: op, Method: http.MethodPost, Target: s.feed + "/subscriptions/start", Body: content,
 		Query: url.Values{"contentType": {ct.name}}, MaxBody: maxSmallBody,
 	})
 	if err != nil {
@@ -123,7 +140,7 @@ func (s *Source) callStart(ctx context.Context, op string, ct contentType) error
 		return fault.Newf(fault.Conflict, op, "the service answers with the status %q", answer.Status).
 			WithHint("an administrator or Microsoft may have switched the subscription off: check at purview.microsoft.com > Solutions > Audit that auditing is on")
 	}
-	s.log.InfoContext(ctx, "subscription started", slog.String("content_type", ct.name))
+	s.log.InfoContext(ctx, "subscription started", slog.String("content_type", ct.name), slog.Bool("webhook", h != nil))
 	return nil
 }
 
@@ -158,7 +175,7 @@ func startError(app string, ct contentType, err error) error {
 }
 
 // unready heals a listing that failed because the subscription is missing or was disabled: it is started, within the
-// service's 15 minutes, and the error says so. Content of the time without subscription cannot be fetched by anybody.
+// service's 15 minutes, and the error says so. The start carries no webhook, which could only delay it; Tend sets it later. Content of the time without subscription cannot be fetched by anybody.
 func (s *Source) unready(ctx context.Context, name string, err error) error {
 	code := fault.CodeOf(err)
 	ct, ok := findContentType(name)
@@ -166,7 +183,7 @@ func (s *Source) unready(ctx context.Context, name string, err error) error {
 		return err
 	}
 	e := &fault.Error{Op: "list " + name, Kind: fault.Unavailable, Code: code, Err: err, Hint: fault.HintOf(err)}
-	if startErr := s.start(ctx, ct); startErr != nil {
+	if startErr := s.start(ctx, ct, nil); startErr != nil {
 		e.Message, e.Kind, e.RetryAfter = "the subscription could not be started", fault.KindOf(startErr), fault.RetryAfterOf(startErr)
 		e.Err = startErr
 		if hint := fault.HintOf(startErr); hint != "" {
