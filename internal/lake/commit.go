@@ -16,6 +16,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 
+	"sluice/internal/failpoint"
 	"sluice/internal/fault"
 	"sluice/internal/record"
 )
@@ -255,6 +256,12 @@ const (
 )
 
 func (o *WriterOptions) fail(at failPoint, index record.Index) error {
+	switch at {
+	case afterFiles:
+		failpoint.Hit(failpoint.LakeFilesWritten)
+	case afterCommit:
+		failpoint.Hit(failpoint.LakeTableCommitted)
+	}
 	if o.failPoint == nil {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/apache/iceberg-go/table"
 
+	"sluice/internal/failpoint"
 	"sluice/internal/fault"
 	"sluice/internal/normalize"
 	"sluice/internal/record"
@@ -384,6 +385,9 @@ func (s *session) commit(ctx context.Context) error {
 		h.Committed, h.Waiting, h.LastCommit, h.LastError = s.read, 0, s.lake.cfg.Clock.Now(), nil
 	})
 	s.answer()
+	if moved {
+		failpoint.Hit(failpoint.LakeCommitted)
+	}
 	if moved && s.opts.OnCommit != nil {
 		s.opts.OnCommit(s.read)
 	}

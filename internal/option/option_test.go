@@ -289,3 +289,19 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestASealedSecretIsRedacted(t *testing.T) {
+	t.Parallel()
+	const sealed = SealedPrefix + "v1.0123456789ab.AQID.BAUG)"
+	if !IsSealed(sealed) || NewRef(sealed).String() != Redacted || !NewRef(sealed).Literal() {
+		t.Errorf("%s prints as %v", sealed, NewRef(sealed))
+	}
+	if got, err := (Option{Secret: true}).Decode(sealed); err != nil || got != sealed { // as it is stored
+		t.Errorf("Decode: %v, %v", got, err)
+	}
+	for _, text := range []string{"", "x", SealedPrefix, "x" + sealed, sealed + "x", "@Microsoft.KeyVault(SecretUri=https://v)"} {
+		if IsSealed(text) {
+			t.Errorf("%q is called sealed", text)
+		}
+	}
+}

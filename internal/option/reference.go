@@ -140,3 +140,12 @@ func (r Ref) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(r.String())) }
 
 // MarshalText implements encoding.TextMarshaler and is used by JSON.
 func (r Ref) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// SealedPrefix begins the text in which a literal secret is stored, encrypted (package vault). Only Sluice writes it.
+const SealedPrefix = "@Sluice.Sealed("
+
+// IsSealed reports whether value has the outer form of a sealed secret. Such a text is never accepted from a person:
+// the state database is its only source. To Ref it is literal, so it prints as "[redacted]".
+func IsSealed(value string) bool {
+	return strings.HasPrefix(value, SealedPrefix) && strings.HasSuffix(value, ")")
+}

@@ -146,8 +146,12 @@ func (s *Store) connectors(ctx context.Context, query string, args ...any) ([]Co
 
 // History returns what happened to connectors of the given name, oldest first. It outlives the connector.
 func (s *Store) History(ctx context.Context, name string) ([]Change, error) {
+	return s.history(ctx, kindConnector, name)
+}
+
+func (s *Store) history(ctx context.Context, kind, name string) ([]Change, error) {
 	var list []Change
-	err := s.rows(ctx, `SELECT at, actor, what, detail FROM changes WHERE name = ? ORDER BY seq`, []any{name},
+	err := s.rows(ctx, `SELECT at, actor, what, detail FROM changes WHERE name = ? AND kind = ? ORDER BY seq`, []any{name, kind},
 		func(r *sql.Rows) error {
 			var c Change
 			var at int64
@@ -185,8 +189,12 @@ func (t *tx) bind(directoryID, tenantName string) error {
 }
 
 func (t *tx) change(name, actor, what, detail string) error {
-	_, err := t.exec(`INSERT INTO changes (name, at, actor, what, detail) VALUES (?, ?, ?, ?, ?)`,
-		name, micros(t.s.clock.Now()), clean(actor), what, clean(detail))
+	return t.changeOf(kindConnector, name, actor, what, detail)
+}
+
+func (t *tx) changeOf(kind, name, actor, what, detail string) error {
+	_, err := t.exec(`INSERT INTO changes (kind, name, at, actor, what, detail) VALUES (?, ?, ?, ?, ?, ?)`,
+		kind, name, micros(t.s.clock.Now()), clean(actor), what, clean(detail))
 	return err
 }
 

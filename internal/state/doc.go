@@ -1,6 +1,6 @@
-// Package state is Sluice's memory in SQL: connectors, the ledger of units, the index of record identities, batches that
-// are on their way to the lake, terms, gaps, and small values. It runs on SQLite (one file, the default) and on
-// PostgreSQL with the same behaviour; one contract suite holds both to it.
+// Package state is Sluice's memory in SQL: connectors and log filters, the ledger of units, the index of record
+// identities, batches that are on their way to the lake, terms, gaps, and small values. It runs on SQLite (one file, the
+// default) and on PostgreSQL with the same behaviour; one contract suite holds both to it.
 //
 // # What it promises
 //

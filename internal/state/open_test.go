@@ -29,7 +29,7 @@ func TestOpenRefusesNewerVersion(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := state.Open(t.Context(), dsn, state.Options{})
-			wantKind(t, err, fault.Config, "written by a newer version of Sluice (schema 999, this one knows 2)")
+			wantKind(t, err, fault.Config, "written by a newer version of Sluice (schema 999, this one knows 3)")
 			if hint := fault.HintOf(err); !strings.Contains(hint, "install that version") {
 				t.Errorf("hint %q", hint)
 			}
@@ -181,7 +181,7 @@ func TestSQLiteFile(t *testing.T) {
 			t.Errorf("%s has mode %o", filepath.Base(name), mode)
 		}
 	}
-	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000"}
+	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "secure_delete": "2"}
 	for pragma, value := range want {
 		var got string
 		if err := s.DB().QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != value {

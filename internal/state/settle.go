@@ -88,6 +88,9 @@ func (st *Step) Confirm(batch int64, pos Position) error {
 	for _, b := range st.live {
 		delete(b.waits, batch)
 	}
+	if err := st.settleFiltered(`= ?`, batch); err != nil {
+		return err
+	}
 	if _, err := st.tx.exec(`DELETE FROM batch_units WHERE batch = ?`, batch); err != nil {
 		return err
 	}
@@ -169,6 +172,9 @@ func (st *Step) Settle(pos Position) error {
 	}
 	if found {
 		st.status = nil
+		if err := st.settleFiltered(`IN (SELECT number FROM batches `+which+`)`, args...); err != nil {
+			return err
+		}
 		if _, err := st.tx.exec(`DELETE FROM batch_units WHERE batch IN (SELECT number FROM batches `+which+`)`, args...); err != nil {
 			return err
 		}
@@ -216,6 +222,9 @@ func (st *Step) Void(batch int64) error {
 			delete(b.waits, batch)
 			b.stale = true
 		}
+	}
+	if err := st.takeBackFiltered(batch); err != nil {
+		return err
 	}
 	if _, err := st.tx.exec(`DELETE FROM batch_units WHERE batch = ?`, batch); err != nil {
 		return err

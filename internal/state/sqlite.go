@@ -28,6 +28,7 @@ var sqlitePragmas = []string{
 	"wal_autocheckpoint(8000)",
 	"journal_size_limit(67108864)",
 	"temp_store(MEMORY)",
+	"secure_delete(FAST)", // what is replaced or deleted on a page that is written anyhow is overwritten with zeros
 }
 
 const (

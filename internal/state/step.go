@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/internal/failpoint"
 	"sluice/internal/fault"
 	"sluice/internal/record"
 )
@@ -67,6 +68,9 @@ func (s *Store) step(ctx context.Context, op string, t Term, fn func(*Step) erro
 		}
 		return st.writeDeltas()
 	})
+	if err == nil {
+		failpoint.Hit(failpoint.StateCommitted)
+	}
 	if err == nil && len(st.feeds) > 0 {
 		s.mu.Lock()
 		maps.Copy(s.feeds, st.feeds)

@@ -33,7 +33,7 @@ func main() {
 	flag.IntVar(&o.latencyBlobs, "latency-blobs", 2000, "blobs of 100 events of the collection with 100 ms latency")
 	flag.IntVar(&o.runs, "runs", 5, "runs of each search; the median counts")
 	flag.BoolVar(&o.keep, "keep", false, "keep the data folder")
-	flag.StringVar(&o.only, "only", "", "run one part: collect, latency, throttled or ids")
+	flag.StringVar(&o.only, "only", "", "run one part: collect, latency, throttled, ids or tenants")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -56,7 +56,7 @@ func run(ctx context.Context, o options) error {
 	steps := []struct {
 		name string
 		run  func(context.Context, options, string) ([]row, error)
-	}{{"collect", benchCollect}, {"latency", benchLatency}, {"throttled", benchThrottled}, {"ids", benchIDs}}
+	}{{"collect", benchCollect}, {"latency", benchLatency}, {"throttled", benchThrottled}, {"ids", benchIDs}, {"tenants", benchTenants}}
 	for _, step := range steps {
 		if o.only != "" && o.only != step.name {
 			continue

@@ -53,21 +53,29 @@ type world struct {
 }
 
 func start(ctx context.Context, o options, dir string, s scenario) (*world, error) {
+	w, err := startServerOnly(ctx, o, dir)
+	if err != nil {
+		return nil, err
+	}
+	w.parallel = s.parallel
+	if err := w.startSim(ctx, o.binary, directory, s); err != nil {
+		return nil, errors.Join(err, w.stop())
+	}
+	return w, nil
+}
+
+func startServerOnly(ctx context.Context, o options, dir string) (*world, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, data: filepath.Join(dir, "data"), parallel: s.parallel}
-	if err := w.startSim(ctx, o.binary, directory, s); err != nil {
-		return w, errors.Join(err, w.stop())
-	}
+	w := &world{dir: dir, data: filepath.Join(dir, "data")}
 	if err := w.startServer(ctx, o.binary); err != nil {
-		return w, errors.Join(err, w.stop())
+		return nil, errors.Join(err, w.stop())
 	}
 	return w, nil
 }
 
 func (w *world) startSim(ctx context.Context, binary, directory string, s scenario) error {
-	sim := &simulator{directory: directory, ca: filepath.Join(w.dir, "ca-"+directory+".pem")}
 	var traffic strings.Builder
 	types := []string{"Audit.AzureActiveDirectory", "Audit.Exchange", "Audit.SharePoint", "Audit.General", "DLP.All"}
 	for _, t := range types {
@@ -75,6 +83,12 @@ func (w *world) startSim(ctx context.Context, binary, directory string, s scenar
 	}
 	text := fmt.Sprintf("seed: 1\npage_size: 1000\nlatency: %s\nprecompress: true\nthrottle: {requests_per_minute: %d}\ntenants:\n  - id: %s\n    name: bench\n    apps: [{id: %s, secret: %s}]\n    traffic:\n%s",
 		s.latency, s.perMinute, directory, application, secretText, &traffic)
+	return w.startScenario(ctx, binary, directory, text)
+}
+
+// startScenario starts a simulator with the text of a scenario.
+func (w *world) startScenario(ctx context.Context, binary, directory, text string) error {
+	sim := &simulator{directory: directory, ca: filepath.Join(w.dir, "ca-"+directory+".pem")}
 	path := filepath.Join(w.dir, "scenario-"+directory+".yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
