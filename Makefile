@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LINT    := $(GO) tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: all build demo test check race lint vet fuzz-short bench soak docs docs-check clean
+.PHONY: all build demo test check race lint vet fuzz-short bench soak mutations docs docs-check clean
 
 all: build
 
@@ -23,8 +23,10 @@ test:
 
 check: lint vet docs-check fuzz-short race
 
+# The tests of the binary come after the others: they are about time, and a machine that does everything at once has none.
 race:
-	scripts/postgres.sh $(GO) test -race -timeout 20m ./...
+	scripts/postgres.sh $(GO) test -race -timeout 20m ./internal/... ./cmd/...
+	$(GO) test -race -timeout 20m -p 1 ./test/...
 
 lint:
 	$(LINT) run
@@ -38,6 +40,10 @@ fuzz-short:
 soak:
 	@mkdir -p bin
 	$(GO) run ./test/soak -seeds 1-200 -parallel 2 -summary bin/soak.json
+
+# Each rule of the collection path is taken out of the code; a test has to notice. About a quarter of an hour.
+mutations:
+	SLUICE_MUTATIONS=1 $(GO) test -count=1 -timeout 90m -v -run TestMutations ./test/mutation
 
 bench: build
 	$(GO) run ./test/bench

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/agnivade/levenshtein"
 	"github.com/spf13/cobra"
@@ -17,23 +14,31 @@ import (
 	"sluice/internal/api"
 	"sluice/internal/client"
 	"sluice/internal/fault"
-	"sluice/internal/source"
 )
 
 func (c *cli) applyCommand() *cobra.Command {
-	var file string
+	var file, output string
 	var r api.ApplyRequest
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Create or change connectors, destinations and filters from a file",
 		Long: `Send a YAML or JSON document to the server, which makes its entries so: what is new is created, what differs is changed.
-Devo's collector configuration (JSON) is taken as well. A document with a mistake changes nothing.
+A document with a mistake changes nothing.
+
+The configuration of another collector is taken as well: Devo's collector (JSON), Filebeat's o365audit input or o365 module,
+the Sentinel "O365 Data" function app. What became of each of its settings is listed.
+
+When the log filters of a connector would drop everything that it collected lately, the document is refused unless --confirm
+says that this is meant.
 
 Secrets belong into the document as references: ${env:NAME}, ${file:PATH} or @Microsoft.KeyVault(SecretUri=...).`,
 		Example: "  sluice apply -f sluice.yaml\n  sluice apply -f sluice.yaml --dry-run\n  sluice get connectors -o yaml | sed s/5m/10m/ | sluice apply -f -",
 		Args:    cobra.NoArgs,
 		RunE: c.remote(func(ctx context.Context, server *client.Client, _ []string) error {
-			var err error
+			err := oneOf("output", output, tableOrJSON)
+			if err != nil {
+				return err
+			}
 			if r.Name, r.Document, err = c.readDocument(file); err != nil {
 				return err
 			}
@@ -41,20 +46,17 @@ Secrets belong into the document as references: ${env:NAME}, ${file:PATH} or @Mi
 			if err != nil {
 				return err
 			}
-			c.mistakes("warning", result.Warnings)
-			t := newTable(c.out, "KIND", "NAME", "ACTION", "CHANGED")
-			for _, e := range result.Entries {
-				t.row(e.Kind.Singular(), e.Name, string(e.Action), strings.Join(e.Changed, ", "))
+			if output == "json" {
+				return c.printJSON(result)
 			}
-			if result.DryRun {
-				c.sayf("dry run: nothing was changed")
-			}
-			return t.flush()
+			return c.printApplied(result)
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "`file` to apply, - for standard input")
 	cmd.Flags().BoolVar(&r.Prune, "prune", false, "delete entries that the file does not have, except those owned by another file")
 	cmd.Flags().BoolVar(&r.DryRun, "dry-run", false, "only say what would be done")
+	cmd.Flags().BoolVar(&r.Confirm, "confirm", false, "apply log filters even if they would drop everything")
+	outputFlag(cmd, &output, tableOrJSON)
 	_ = cmd.MarkFlagRequired("file")
 	_ = cmd.RegisterFlagCompletionFunc("file", files("yaml", "yml", "json"))
 	return cmd
@@ -72,14 +74,22 @@ func (c *cli) readDocument(file string) (name string, text []byte, err error) {
 func (c *cli) getCommand() *cobra.Command {
 	var output string
 	formats := []string{"table", "yaml", "json"}
-	kinds := []string{string(api.Connectors), string(api.Destinations), string(api.Filters)}
+	kinds := []string{string(api.Connectors), string(api.Destinations), string(api.Filters), kindNotifications, kindTypes}
 	cmd := &cobra.Command{
-		Use:     "get connectors|destinations|filters [NAME]",
-		Short:   "Show what is configured",
-		Long:    "Show the entries of a kind, or one of them. The yaml and json outputs can be applied again; secrets are shown as references.",
-		Example: "  sluice get connectors\n  sluice get connectors contoso-office365 -o yaml",
+		Use:   "get connectors|destinations|filters|notifications|types [NAME]",
+		Short: "Show what is configured, and which types there are",
+		Long: `Show the entries of a kind, or one of them. The yaml and json outputs can be applied again; secrets are shown as references.
+
+"get notifications" shows the targets of notifications and how they do.
+
+"get types" lists the connector types; with the name of one it shows what the type collects and where it is found, which
+hosts have to be reachable, and how the application is registered and auditing switched on.`,
+		Example: "  sluice get connectors\n  sluice get connectors contoso-office365 -o yaml\n  sluice get types office365",
 		Args:    cobra.RangeArgs(1, 2),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) == 1 && args[0] == kindTypes {
+				return c.types(cmd)
+			}
 			if len(args) == 1 {
 				return c.names(api.Kind(args[0]))(cmd, nil, toComplete)
 			}
@@ -93,12 +103,24 @@ func (c *cli) getCommand() *cobra.Command {
 			if len(args) == 2 {
 				name = args[1]
 			}
+			if args[0] == kindTypes {
+				if output == "yaml" {
+					return usagef("get types is shown as table or json; types cannot be applied")
+				}
+				return c.getTypes(ctx, server, name, output)
+			}
+			if args[0] == kindNotifications {
+				return c.getNotifications(ctx, server, name, output)
+			}
 			if output != "table" {
 				text, err := server.Document(ctx, api.Kind(args[0]), name, output)
 				if err != nil {
 					return err
 				}
 				return c.printf("%s", text)
+			}
+			if args[0] == string(api.Filters) {
+				return c.printFilters(ctx, server, name)
 			}
 			return c.printEntries(ctx, server, api.Kind(args[0]), name)
 		}),
@@ -119,14 +141,14 @@ func (c *cli) printEntries(ctx context.Context, server *client.Client, kind api.
 	if err != nil {
 		return err
 	}
-	t := newTable(c.out, "NAME", "TYPE", "TENANT", "STATE", "OWNER", "UPDATED")
+	t := newTable(c.out, "NAME", "TYPE", "TENANT", "STATE", "SINCE", "OWNER", "UPDATED")
 	found := 0
 	for _, e := range all {
 		if name != "" && e.Name != name {
 			continue
 		}
 		found++
-		t.row(e.Name, e.Type, e.TenantName, e.State, e.Owner, relative(c.now(), &e.Updated))
+		t.row(e.Name, e.Type, e.TenantName, e.State, relative(c.now(), e.StateSince), e.Owner, relative(c.now(), &e.Updated))
 	}
 	switch {
 	case found == 0 && name != "":
@@ -190,62 +212,29 @@ func unknown(all []api.Entry, name string, kinds ...api.Kind) error {
 }
 
 func (c *cli) testCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:               "test CONNECTOR|DESTINATION",
-		Short:             "Check a connector or destination step by step",
-		Long:              "Run the checks of a connector or destination and print each as it finishes. The exit code is 0 only if none failed.",
-		Example:           "  sluice test contoso-office365",
+	verbose := false
+	cmd := &cobra.Command{
+		Use:   "test CONNECTOR|DESTINATION|NOTIFICATION",
+		Short: "Check a connector, destination or notification step by step",
+		Long: `Run the checks of a connector, a destination or a target of notifications and print each as it finishes, with what to do
+about those that failed. The exit code is 0 only if none failed.
+
+When all checks of a connector passed, what was wrong before no longer counts: the next attempt is made at once, and what
+is still wrong is shown again within a minute. A target of notifications is sent a message that says that it is a test;
+notifications/NAME names one where a connector has the same name.`,
+		Example:           "  sluice test contoso-office365\n  sluice test contoso-office365 --verbose   # with request and answer\n  sluice test soc                           # a target of notifications",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.names(api.Connectors, api.Destinations),
 		RunE: c.remote(func(ctx context.Context, server *client.Client, args []string) error {
-			kind, name, err := resolve(ctx, server, args[0], api.Connectors, api.Destinations)
+			checks, err := testOf(ctx, server, args[0])
 			if err != nil {
 				return err
 			}
-			run, failed := 0, 0
-			for check, err := range server.Test(ctx, kind, name) {
-				if err != nil {
-					return err
-				}
-				run++
-				if check.Status == source.Failed {
-					failed++
-				}
-				if err := c.printCheck(check); err != nil {
-					return err
-				}
-			}
-			switch {
-			case failed > 0:
-				return fmt.Errorf("%d of %d checks failed", failed, run)
-			case run == 0:
-				return errors.New("nothing was checked")
-			}
-			return nil
+			return c.printChecks(checks, verbose)
 		}),
 	}
-}
-
-// printCheck prints a check on one line, and what to do about it on standard error.
-func (c *cli) printCheck(check source.Check) error {
-	line := fmt.Sprintf("%-8s%s", check.Status, clean(check.Name))
-	if check.Message != "" {
-		line += ": " + clean(check.Message)
-	}
-	if check.Duration > 0 {
-		line += fmt.Sprintf(" (%s)", check.Duration.Round(time.Millisecond))
-	}
-	if err := c.printf("%s\n", line); err != nil {
-		return err
-	}
-	if check.Status == source.Failed {
-		for _, more := range []struct{ label, text string }{{"detail", check.Detail}, {"hint", check.Hint}} {
-			if more.text != "" {
-				c.sayf("%s: %s", more.label, clean(more.text))
-			}
-		}
-	}
-	return nil
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show method, URL, status and body of the requests, without secrets")
+	return cmd
 }
 
 func (c *cli) pauseCommand() *cobra.Command {
@@ -276,45 +265,4 @@ func (c *cli) pausing(verb string, paused bool, short, more string) *cobra.Comma
 			return c.printf("%s %s %sd\n", kind.Singular(), name, verb)
 		}),
 	}
-}
-
-func (c *cli) deleteCommand() *cobra.Command {
-	var yes bool
-	cmd := &cobra.Command{
-		Use:               "delete NAME",
-		Short:             "Delete a connector, destination or filter",
-		Long:              "Delete an entry. Data that were collected stay. On a terminal it asks first; elsewhere --yes is needed.",
-		Example:           "  sluice delete contoso-office365\n  sluice delete filters/drop-noise --yes",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: c.names(api.Kinds()...),
-		RunE: c.remote(func(ctx context.Context, server *client.Client, args []string) error {
-			kind, name, err := resolve(ctx, server, args[0], api.Kinds()...)
-			if err != nil {
-				return err
-			}
-			if !yes && !c.terminal {
-				return usagef("nobody can be asked here; add --yes to delete %s %s", kind.Singular(), name)
-			}
-			if !yes && !c.confirm(fmt.Sprintf("Delete %s %s?", kind.Singular(), clean(name))) {
-				return errors.New("not deleted")
-			}
-			if err := server.Delete(ctx, kind, name); err != nil {
-				return err
-			}
-			return c.printf("%s %s deleted\n", kind.Singular(), name)
-		}),
-	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	return cmd
-}
-
-// confirm asks a yes-or-no question on the terminal.
-func (c *cli) confirm(question string) bool {
-	_, _ = fmt.Fprintf(c.err, "%s [y/N] ", question)
-	line, err := bufio.NewReader(c.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false
-	}
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes"
 }

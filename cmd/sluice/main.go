@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -57,8 +58,9 @@ type cli struct {
 	terminal bool // a person can be asked, and shown a progress bar
 	version  string
 	parts    parts
-	data     string // flag --data
-	started  bool   // a command began to run: errors before that are wrong usage
+	data     string        // flag --data
+	answers  *bufio.Reader // of in, once a question was asked
+	started  bool          // a command began to run: errors before that are wrong usage
 }
 
 // run runs one command line and returns the exit code.
@@ -134,4 +136,10 @@ func (c *cli) explain(err error) {
 // sayf prints a line that is not data.
 func (c *cli) sayf(format string, args ...any) {
 	_, _ = fmt.Fprintf(c.err, format+"\n", args...) // nowhere to report a broken standard error
+}
+
+// notef is sayf with the signature of printf; the format brings its own line end.
+func (c *cli) notef(format string, args ...any) error {
+	c.sayf(strings.TrimSuffix(format, "\n"), args...)
+	return nil
 }

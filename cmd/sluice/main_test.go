@@ -190,6 +190,43 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestDeleteAsksAboutSubscriptions: two questions on a terminal, the second with no as its default and with its reason.
+func TestDeleteAsksAboutSubscriptions(t *testing.T) {
+	for _, tc := range []struct {
+		answers string
+		args    []string
+		stopped bool
+		asked   bool
+		code    int
+	}{
+		{"y\n\n", nil, false, true, exitDone},
+		{"y\nn\n", nil, false, true, exitDone},
+		{"y\n", nil, false, true, exitDone}, // the input ends
+		{"y\nyes\n", nil, true, true, exitPartly},
+		{"y\n", []string{"--stop-subscription"}, true, false, exitPartly},
+		{"y\n", []string{"--stop-subscription=false"}, false, false, exitDone},
+		{"", []string{"--yes"}, false, false, exitDone},
+	} {
+		handler, err := api.New(api.Options{Service: apitest.New(), Token: secret.New(apitest.Token)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(handler)
+		env := func(name string) string {
+			return map[string]string{"SLUICE_URL": server.URL, "SLUICE_TOKEN": apitest.Token}[name]
+		}
+		args := append([]string{"delete", "broken"}, tc.args...)
+		out, stderr, code := command(t.Context(), &cli{getenv: env, terminal: true, in: strings.NewReader(tc.answers)}, args...)
+		server.Close()
+		if code != tc.code || strings.Contains(out, "subscriptions stopped: Audit.General") != tc.stopped {
+			t.Errorf("%q %v: %d %s %s", tc.answers, tc.args, code, out, stderr)
+		}
+		if asked := strings.Contains(stderr, "Stop the subscriptions at Microsoft as well? [y/N]") && strings.Contains(stderr, "can never be fetched by anybody"); asked != tc.asked {
+			t.Errorf("%q %v: asked %v\n%s", tc.answers, tc.args, asked, stderr)
+		}
+	}
+}
+
 func TestHumanFormats(t *testing.T) {
 	at := func(d time.Duration) *time.Time { v := apitest.Now.Add(d); return &v }
 	for want, got := range map[string]string{

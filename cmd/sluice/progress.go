@@ -25,6 +25,13 @@ func (c *cli) bar(total int64, what string, bytes bool) bar {
 		progressbar.OptionClearOnFinish())}
 }
 
+// describe says what is being counted now.
+func (b bar) describe(what string) {
+	if b.bar != nil {
+		b.bar.Describe(cut(clean(what), 40))
+	}
+}
+
 func (b bar) limit(total int64) {
 	if b.bar != nil && b.bar.GetMax64() != total {
 		b.bar.ChangeMax64(total)

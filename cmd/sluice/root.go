@@ -42,8 +42,8 @@ func (c *cli) root() *cobra.Command {
 		&cobra.Group{ID: "data", Title: "Collecting and searching:"})
 	for group, commands := range map[string][]*cobra.Command{
 		"server":  {c.upCommand(), c.simCommand(), c.statusCommand()},
-		"entries": {c.applyCommand(), c.getCommand(), c.testCommand(), c.pauseCommand(), c.resumeCommand(), c.deleteCommand()},
-		"data":    {c.collectCommand(), c.searchCommand(), c.importCommand(), c.lakeCommand()},
+		"entries": {c.applyCommand(), c.getCommand(), c.testCommand(), c.pauseCommand(), c.resumeCommand(), c.deleteCommand(), c.filterCommand(), c.historyCommand(), c.consentCommand()},
+		"data":    {c.collectCommand(), c.verifyCommand(), c.retryCommand(), c.searchCommand(), c.importCommand(), c.lakeCommand()},
 		"":        {c.versionCommand(), c.docsCommand(), c.queryWorkerCommand()},
 	} {
 		for _, cmd := range commands {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/internal/api"
 	"sluice/internal/client"
 )
 
@@ -103,56 +102,4 @@ func (c *cli) versionCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&withServer, "server", false, "also ask the server for its version")
 	return cmd
-}
-
-func (c *cli) statusCommand() *cobra.Command {
-	var output string
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Show how collecting goes, per connector and content type",
-		Long: `Show one line per connector and content type. LISTED to LOST count units (what Microsoft lists and serves as one thing):
-every unit that was listed has landed, is pending with a next try, or is lost. RECORDS counts the records in the lake.`,
-		Example: "  sluice status\n  sluice status -o json | jq '.[] | select(.lost > 0)'",
-		Args:    cobra.NoArgs,
-		RunE: c.remote(func(ctx context.Context, server *client.Client, _ []string) error {
-			if err := oneOf("output", output, tableOrJSON); err != nil {
-				return err
-			}
-			all, err := server.Status(ctx)
-			if err != nil {
-				return err
-			}
-			if output == "json" {
-				return c.printJSON(all)
-			}
-			return c.printStatus(all)
-		}),
-	}
-	outputFlag(cmd, &output, tableOrJSON)
-	return cmd
-}
-
-func (c *cli) printStatus(all []api.Status) error {
-	if len(all) == 0 {
-		c.sayf("no connector yet; create one with: sluice apply -f FILE")
-		return nil
-	}
-	now := c.now()
-	t := newTable(c.out, "CONNECTOR", "TENANT", "CONTENT TYPE", "STATE", "LISTED", "LANDED", "PENDING", "LOST", "RECORDS", "DUPLICATES", "BACKLOG", "NEWEST EVENT", "LAST SUCCESS", "NEXT RUN")
-	for _, s := range all {
-		t.row(s.Name, s.TenantName, s.ContentType, s.State, count(s.Listed), count(s.Landed), count(s.Pending), count(s.Lost),
-			count(s.Records), count(s.Duplicates), lasting(s.BacklogSeconds), relative(now, s.NewestEvent), relative(now, s.LastSuccess), relative(now, s.NextRun))
-	}
-	if err := t.flush(); err != nil {
-		return err
-	}
-	for _, s := range all {
-		if e := s.LastError; e != nil {
-			c.sayf("%s %s: %s: %s", clean(s.Name), clean(s.ContentType), clean(e.Kind), clean(e.Message))
-			if e.Hint != "" {
-				c.sayf("hint: %s", clean(e.Hint))
-			}
-		}
-	}
-	return nil
 }

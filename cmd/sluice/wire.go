@@ -48,8 +48,12 @@ func runServer(ctx context.Context, o upOptions) error {
 	if o.Demo {
 		level = slog.LevelError // the demo's terminal is for the searches to try; its faults are in sluice status
 	}
+	testTime, err := testClock()
+	if err != nil {
+		return err
+	}
 	return app.Run(ctx, app.Options{
-		ConfigFile: o.Config, Data: o.Data, Listen: o.Listen, Demo: o.Demo, Version: o.Version, Stdout: o.Stdout, Program: os.Args[0],
+		JournalBytes: testJournalBytes(), Clock: testTime, ConfigFile: o.Config, Data: o.Data, Listen: o.Listen, Demo: o.Demo, Version: o.Version, Stdout: o.Stdout, Program: os.Args[0],
 		Logger: slog.New(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: level})),
 	})
 }

@@ -239,7 +239,7 @@ func TestStatusHasExactlyTheDocumentedMembers(t *testing.T) {
 		t.Fatalf("not an array of two: %v in %s", err, body)
 	}
 	want := strings.Fields(`name tenant_name type content_type state listed landed pending lost records duplicates filtered malformed
-		backlog_seconds newest_event last_success next_run last_error`)
+		backlog_seconds newest_event last_success next_run last_error retrying coverage_percent verified_at gaps state_since`)
 	for _, status := range all {
 		for _, name := range want {
 			if _, ok := status[name]; !ok {
@@ -252,6 +252,14 @@ func TestStatusHasExactlyTheDocumentedMembers(t *testing.T) {
 	}
 	if e, _ := all[0]["last_error"].(map[string]any); len(e) != 3 || e["kind"] != "permission" || e["hint"] == "" {
 		t.Errorf("last_error = %v", e)
+	}
+	if gaps, _ := all[0]["gaps"].([]any); len(gaps) != 1 {
+		t.Errorf("gaps = %v", all[0]["gaps"])
+	} else if g, _ := gaps[0].(map[string]any); len(g) != 4 || g["from"] != "2026-03-04T03:00:00Z" || g["to"] != "2026-03-04T04:00:00Z" || g["reason"] == "" || g["noticed_at"] == "" {
+		t.Errorf("gap = %v", g)
+	}
+	if gaps, ok := all[1]["gaps"].([]any); !ok || len(gaps) != 0 || all[1]["coverage_percent"] != nil || all[1]["verified_at"] != nil || all[1]["retrying"] != 1.0 {
+		t.Errorf("never verified: %v", all[1])
 	}
 	if all[1]["last_error"] != nil || all[1]["newest_event"] != "2026-03-04T05:04:07Z" {
 		t.Errorf("second = %v", all[1])

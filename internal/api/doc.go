@@ -21,9 +21,20 @@
 // A search can also be asked for in a plain format (ndjson, json, csv, raw); its notices and statistics, or its late
 // failure, then come in the HTTP trailers Sluice-End and Sluice-Error. A stream that ends without either was cut.
 //
+// # Completeness
+//
+// Verifier and Queue are the operator's proof that nothing is lost. POST /verify compares what Microsoft lists with what
+// the lake holds and ends with a VerifyReport, in which every unit that was to be found is landed, missing, lost or
+// waiting; the daily run stores the same report, GET /verify has the latest. Coverage is 100 only when nothing is
+// missing (VerifyCounts.Coverage), and what limits a verdict is in its notes. GET /connectors/{name}/units pages through
+// the ledger, POST /connectors/{name}/retry makes waiting units due. POST /lake/check and /lake/repair do for data files
+// what a verification and its repair do for units.
+//
 // # Protection
 //
-// Everything under /api/v1 except the OpenAPI document needs "Authorization: Bearer TOKEN". Cross-origin writes are
+// Everything under /api/v1 except the OpenAPI document needs "Authorization: Bearer TOKEN". /consent/callback is open,
+// because the browser of a customer's administrator is sent there by Microsoft; what an answer is worth is decided by
+// package consent, requests are limited, and the page shows nothing of an answer that belongs to no link. Cross-origin writes are
 // refused, bodies are bounded or streamed, a peer that stops reading or sending is dropped after a minute, and the
 // request log holds method, path, status and duration but never a query.
 package api

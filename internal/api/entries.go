@@ -25,6 +25,7 @@ type applyInput struct {
 	Name    string `query:"name" default:"document" doc:"Name of the file, for messages"`
 	DryRun  bool   `query:"dry_run" doc:"Check and compare only"`
 	Prune   bool   `query:"prune" doc:"Delete entries that the document does not have"`
+	Confirm bool   `query:"confirm" doc:"Also when the log filters of a connector would drop everything that it collected lately"`
 	RawBody []byte `contentType:"application/yaml"`
 }
 
@@ -46,8 +47,6 @@ func (s *server) entryRoutes(api huma.API) {
 		func(ctx context.Context, in *kindInput) ([]Entry, error) { return s.entries(ctx, in.Kind) })
 	handle(s, api, operation("get-entry", http.MethodGet, "/entries/{kind}/{name}", "Entries", "Get one entry"),
 		func(ctx context.Context, in *entryInput) (Entry, error) { return s.entry(ctx, in.Kind, in.Name) })
-	act(s, api, operation("delete-entry", http.MethodDelete, "/entries/{kind}/{name}", "Entries", "Delete an entry; collected data stay"),
-		func(ctx context.Context, in *entryInput) error { return s.service.Delete(ctx, in.Kind, in.Name) })
 	act(s, api, operation("pause-entry", http.MethodPost, "/entries/{kind}/{name}/pause", "Entries", "Pause a connector or destination"),
 		func(ctx context.Context, in *entryInput) error {
 			return s.service.SetPaused(ctx, in.Kind, in.Name, true)
@@ -82,40 +81,37 @@ func (s *server) entry(ctx context.Context, kind Kind, name string) (Entry, erro
 }
 
 func (s *server) apply(ctx context.Context, in *applyInput) (ApplyResult, error) {
-	result, err := s.service.Apply(ctx, ApplyRequest{Document: bytes.Clone(in.RawBody), Name: in.Name, DryRun: in.DryRun, Prune: in.Prune})
+	result, err := s.service.Apply(ctx, ApplyRequest{Document: bytes.Clone(in.RawBody), Name: in.Name, DryRun: in.DryRun, Prune: in.Prune, Confirm: in.Confirm})
 	if err != nil {
 		return ApplyResult{}, err
 	}
-	if n := len(result.Problems); n > 0 {
-		message := "the document has 1 mistake; nothing was applied"
-		if n > 1 {
-			message = "the document has " + strconv.Itoa(n) + " mistakes; nothing was applied"
-		}
-		problem := newProblem(fault.Config, message, "")
-		problem.Status, problem.Title = http.StatusUnprocessableEntity, title(http.StatusUnprocessableEntity)
-		problem.Problems = result.Problems
-		return ApplyResult{}, problem
+	if err := refusedDocument(result.Problems); err != nil {
+		return ApplyResult{}, err
 	}
 	result.Entries = listed(result.Entries)
+	if m := result.MovedIn; m != nil {
+		m.Taken, m.Left = listed(m.Taken), listed(m.Left)
+	}
 	return result, nil
 }
 
+// refusedDocument is the problem of a document with mistakes, nil when it has none.
+func refusedDocument(mistakes []Mistake) error {
+	if len(mistakes) == 0 {
+		return nil
+	}
+	message := "the document has 1 mistake; nothing was applied"
+	if n := len(mistakes); n > 1 {
+		message = "the document has " + strconv.Itoa(n) + " mistakes; nothing was applied"
+	}
+	problem := newProblem(fault.Config, message, "")
+	problem.Status, problem.Title = http.StatusUnprocessableEntity, title(http.StatusUnprocessableEntity)
+	problem.Problems = mistakes
+	return problem
+}
+
 func (s *server) test(_ context.Context, in *entryInput) (*huma.StreamResponse, error) {
-	return s.streaming(ndjsonType, func(st *stream) {
-		for check, err := range s.service.Test(st.ctx, in.Kind, in.Name) {
-			if err != nil {
-				st.fail(err, func(p *Problem) error { return st.now(CheckFrame{Error: p}) })
-				return
-			}
-			if err := st.now(CheckFrame{Check: &check}); err != nil {
-				st.broken(err)
-				return
-			}
-		}
-		if err := st.now(CheckFrame{Done: true}); err != nil {
-			st.broken(err)
-		}
-	}), nil
+	return s.streaming(ndjsonType, func(st *stream) { st.checks(s.service.Test(st.ctx, in.Kind, in.Name)) }), nil
 }
 
 func documentOperation() huma.Operation {

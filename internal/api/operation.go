@@ -89,6 +89,9 @@ func (s *server) systemRoutes(api huma.API) {
 	handle(s, api, operation("get-status", http.MethodGet, "/status", "System", "Status per connector and content type"),
 		func(ctx context.Context, _ *struct{}) ([]Status, error) {
 			all, err := s.service.Status(ctx)
+			for i := range all {
+				all[i].Gaps = listed(all[i].Gaps)
+			}
 			return listed(all), err
 		})
 }

@@ -6,12 +6,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sluice/internal/clock"
+	"sluice/internal/consent"
 	"sluice/internal/fault"
 	"sluice/internal/secret"
 )
@@ -38,7 +40,7 @@ type server struct {
 	problems problems
 }
 
-// New returns the handler of /api/v1, /healthz and /metrics; other paths are answered with 404. It starts nothing and
+// New returns the handler of /api/v1, /consent/callback, /healthz and /metrics; other paths are answered with 404. It starts nothing and
 // keeps no state, so there is nothing to close.
 func New(o Options) (http.Handler, error) {
 	if o.Service == nil || o.Token.Empty() {
@@ -60,6 +62,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
+	mux.HandleFunc("GET "+CallbackPath, s.callback())
 	profileRoutes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.problems.write(w, newProblem(fault.NotFound, "no operation "+r.Method+" "+r.URL.Path, "GET "+Prefix+"/openapi.json lists the operations"))
@@ -87,6 +90,7 @@ func (s *server) routes(mux *http.ServeMux, version string) *huma.OpenAPI {
 	config.CreateHooks = nil // no $schema members in answers
 	config.Transformers = []huma.Transformer{fromHuma}
 	config.RejectUnknownQueryParameters = true
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", Description: "The content of the file cli-token in the data folder"},
 	}
@@ -95,11 +99,31 @@ func (s *server) routes(mux *http.ServeMux, version string) *huma.OpenAPI {
 	s.systemRoutes(api)
 	s.entryRoutes(api)
 	s.jobRoutes(api)
+	s.queueRoutes(api)
+	s.verifyRoutes(api)
 	s.searchRoutes(api)
 	s.importRoutes(api)
 	s.lakeRoutes(api)
+	s.catalogRoutes(api)
+	s.historyRoutes(api)
+	s.consentRoutes(api)
+	s.filterRoutes(api)
+	s.healthRoutes(api)
 	describeErrors(api.OpenAPI())
 	return api.OpenAPI()
+}
+
+// schemaName names the schema of a type. The types of package consent have short names that make sense only beside that
+// of their package.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.PkgPath() == typeOf[consent.Result]().PkgPath() {
+		return "Consent" + name
+	}
+	return name
 }
 
 // serveOpenAPI renders the document once.

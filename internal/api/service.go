@@ -17,9 +17,15 @@ type Service interface {
 	Reporter
 	Entries
 	Collector
+	Queue
+	Verifier
 	Searcher
 	Importer
 	Keeper
+	Catalog
+	Consenter
+	LogFilters
+	Watcher
 }
 
 // Reporter tells how the server is doing.
@@ -37,8 +43,13 @@ type Entries interface {
 	Entries(ctx context.Context, kind Kind) ([]Entry, error)
 	// Apply checks a document and makes it so. When the result has Problems nothing was changed.
 	Apply(ctx context.Context, r ApplyRequest) (ApplyResult, error)
-	// Delete removes an entry. Collected data stay.
-	Delete(ctx context.Context, kind Kind, name string) error
+	// Delete removes an entry. Its ledger and the collected data stay. With StopSubscriptions the content subscriptions of
+	// a connector are stopped at Microsoft after it was removed; that one could not be stopped is no error of the call but
+	// in the result. An entry or type without subscriptions is deleted all the same, and the result has none.
+	Delete(ctx context.Context, kind Kind, name string, o DeleteOptions) (DeleteResult, error)
+	// History returns who changed a connector, oldest first, also of one that was deleted. A name that was never used
+	// is fault.NotFound.
+	History(ctx context.Context, name string) ([]Change, error)
 	// SetPaused stops or continues the work of a connector or destination. Repeating it changes nothing.
 	SetPaused(ctx context.Context, kind Kind, name string, paused bool) error
 	// Test runs the checks of a connector or destination and yields each as it finishes.
@@ -53,6 +64,28 @@ type Collector interface {
 	Job(ctx context.Context, id string) (Job, error)
 	// Watch yields the job now and after each change, at most a few times a second, and ends when the job is done.
 	Watch(ctx context.Context, id string) iter.Seq2[Job, error]
+}
+
+// Queue shows the ledger of units and forces what waits in it.
+type Queue interface {
+	// Units lists units of a connector by creation time, oldest first. An unknown connector is fault.NotFound, an After
+	// that is no UnitsPage.Next is fault.Config.
+	Units(ctx context.Context, r UnitsRequest) (UnitsPage, error)
+	// Retry makes waiting units due at once. A Unit may be named by a prefix of at least MinUnitPrefix digits: one that
+	// fits no unit is fault.NotFound, one that fits several or a unit that landed is fault.Conflict. A lost unit that is
+	// named is queued only with Lost, else it is fault.Conflict too.
+	Retry(ctx context.Context, r RetryRequest) (RetryResult, error)
+}
+
+// Verifier proves that nothing is missing.
+type Verifier interface {
+	// Verify yields frames with Progress, at most a few times a second, and at the end one with the Report. What it
+	// finds is never an error; an error means that there is no verdict. A second verification of a connector while one
+	// runs is fault.Conflict.
+	Verify(ctx context.Context, r VerifyRequest) iter.Seq2[VerifyFrame, error]
+	// LastVerify has the latest report of every connector that has one, ordered by connector, each about that connector
+	// alone and with Connector set, also when it was made by a run over all or by the daily run.
+	LastVerify(ctx context.Context) ([]VerifyReport, error)
 }
 
 // Searcher asks the lake.

@@ -34,15 +34,16 @@ func (k Kind) Singular() string { return strings.TrimSuffix(string(k), "s") }
 
 // Entry is a configured connector, destination or filter.
 type Entry struct {
-	Kind       Kind      `json:"kind" enum:"connectors,destinations,filters"`
-	Name       string    `json:"name"`
-	Type       string    `json:"type,omitempty"`
-	TenantName string    `json:"tenant_name,omitempty"`
-	State      string    `json:"state" doc:"active, or paused"`
-	Owner      string    `json:"owner,omitempty" doc:"File that owns the entry; it is read-only elsewhere. Empty: made with apply, the API or a page"`
-	Created    time.Time `json:"created"`
-	Updated    time.Time `json:"updated"`
-	Spec       Object    `json:"spec" doc:"The entry as apply takes it; secrets are references"`
+	Kind       Kind       `json:"kind" enum:"connectors,destinations,filters"`
+	Name       string     `json:"name"`
+	Type       string     `json:"type,omitempty"`
+	TenantName string     `json:"tenant_name,omitempty"`
+	State      string     `json:"state" doc:"active, or paused"`
+	StateSince *time.Time `json:"state_since" doc:"Since when the state is what it is; null when that is not known"`
+	Owner      string     `json:"owner,omitempty" doc:"File that owns the entry; it is read-only elsewhere. Empty: made with apply, the API or a page"`
+	Created    time.Time  `json:"created"`
+	Updated    time.Time  `json:"updated"`
+	Spec       Object     `json:"spec" doc:"The entry as apply takes it; secrets are references"`
 }
 
 // Status is the state of one content type of a connector. Units are what a source lists and fetches as one thing;
@@ -53,6 +54,7 @@ type Status struct {
 	Type           string     `json:"type" doc:"Connector type"`
 	ContentType    string     `json:"content_type"`
 	State          string     `json:"state" doc:"What an operator should know first: ok, collecting, waiting, paused, degraded, needs attention ..."`
+	StateSince     *time.Time `json:"state_since" doc:"Since when the state is what it is; null when that is not known, as just after a start of the server"`
 	Listed         int64      `json:"listed" doc:"Units ever listed"`
 	Landed         int64      `json:"landed" doc:"Units whose records are all safe"`
 	Pending        int64      `json:"pending" doc:"Units with a next try"`
@@ -66,6 +68,13 @@ type Status struct {
 	LastSuccess    *time.Time `json:"last_success" doc:"When a run last ended well; null before the first"`
 	NextRun        *time.Time `json:"next_run" doc:"When the next run starts; null while paused"`
 	LastError      *Failure   `json:"last_error" doc:"What hinders the work now; null when nothing does"`
+
+	Retrying        int64      `json:"retrying" doc:"Pending units that failed before"`
+	CoveragePercent *float64   `json:"coverage_percent" doc:"Of the latest verification; null before the first"`
+	VerifiedAt      *time.Time `json:"verified_at" doc:"When the latest verification ended; null before the first"`
+	Gaps            []Gap      `json:"gaps" nullable:"false" doc:"Intervals of which something can no longer be had"`
+
+	Conditions []Condition `json:"conditions,omitempty" nullable:"false" doc:"What the state is made of"`
 }
 
 // Failure is an error as operators read it.
@@ -81,6 +90,7 @@ type ApplyRequest struct {
 	Name     string // of the file, for messages
 	DryRun   bool   // check and compare only
 	Prune    bool   // delete entries that the document does not have, but never those owned by a file
+	Confirm  bool   // also when the log filters of a connector would drop everything that it collected lately
 }
 
 // Action is what apply did, or would do, to an entry.
@@ -118,6 +128,7 @@ type ApplyResult struct {
 	DryRun   bool           `json:"dry_run"`
 	Entries  []AppliedEntry `json:"entries" nullable:"false"`
 	Warnings []Mistake      `json:"warnings,omitempty" nullable:"false"`
+	MovedIn  *MoveIn        `json:"moved_in,omitempty" doc:"Set when the document was that of another collector"`
 	Problems []Mistake      `json:"-"`
 }
 

@@ -24,7 +24,11 @@ import (
 	"sluice/internal/config"
 	"sluice/internal/fault"
 	"sluice/internal/m365"
+	"sluice/internal/movein"
+	"sluice/internal/normalize"
+	"sluice/internal/notify"
 	"sluice/internal/secret"
+	"sluice/internal/vault"
 )
 
 // Options say what to run.
@@ -36,8 +40,10 @@ type Options struct {
 	Version    string
 	Program    string      // how the user calls this program, for commands to try
 	Clock      clock.Clock // nil: the wall clock
-	Stdout     io.Writer   // for people
-	Logger     *slog.Logger
+	// JournalBytes bounds the embedded journal in test builds; 0: a share of the free space.
+	JournalBytes int64
+	Stdout       io.Writer // for people
+	Logger       *slog.Logger
 }
 
 const (
@@ -78,10 +84,14 @@ type application struct {
 	registry *prometheus.Registry
 	svc      *service
 	restored bool // engines were found to be of different times
+	trimmer  *trimmer
 	closers  []func()
 	listener net.Listener
+	routes   []notify.Route // of the notifications in the file
 	url      string
 	token    secret.Secret
+	sealer   *vault.Sealer
+	secrets  *vault.Resolver
 }
 
 func (a *application) onClose(f func()) { a.closers = append(a.closers, f) }
@@ -97,7 +107,7 @@ func (a *application) close() {
 // open takes every step of the way up, in order.
 func (a *application) open(ctx context.Context) error {
 	steps := []func(context.Context) error{
-		a.readConfig, a.openData, a.listen, a.openService, a.applyConfig,
+		a.readConfig, a.openData, a.listen, a.openSecrets, a.openService, a.sealStored, a.applyConfig,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -138,7 +148,7 @@ func (a *application) readConfig(context.Context) error {
 		return fault.Newf(fault.Config, "read configuration", "lake.warehouse %q is not available in this version", a.settings.Lake.Warehouse).
 			WithHint("use warehouse: local")
 	}
-	return nil
+	return a.readNotifications()
 }
 
 func (a *application) openData(context.Context) error {
@@ -189,18 +199,26 @@ func (a *application) openService(ctx context.Context) error {
 	s := &service{
 		version: a.Version, dataDir: a.dir.path, demo: a.Demo, started: a.Clock.Now(), clock: a.Clock,
 		log: a.log.With("component", "service"), properties: driverProperties(),
-		life: life, shared: sharedDeps{pacers: m365.NewPacers(a.Clock), tokens: m365.NewTokens(a.Clock, a.log), clock: a.Clock, log: a.log},
+		life: life, shared: sharedDeps{
+			pacers: m365.NewPacers(a.Clock), tokens: m365.NewTokens(a.Clock, a.log), clock: a.Clock, log: a.log, sealer: a.sealer, secrets: a.secrets,
+		},
 	}
+	s.failures.clock = a.Clock
 	a.svc = s
 	a.onClose(func() {
 		end()
 		s.background.Wait()
 	})
+	var err error
+	if s.normalizer, err = normalize.New(); err != nil {
+		return fault.Wrap(fault.Internal, "load mapping tables", err)
+	}
+	s.resolver, s.samples = movein.NewOpenID(movein.OpenIDSettings{}), s.lakeSamples
 	if err := a.openEngines(ctx); err != nil {
 		return err
 	}
 	deps := collect.Deps{
-		State: s.state, Clock: a.Clock, Logger: a.log, Metrics: collect.NewMetrics(a.registry),
+		State: s.state, Clock: a.Clock, Logger: a.log, Metrics: collect.NewMetrics(a.registry), Normalizer: s.normalizer,
 	}
 	s.publisher = collect.NewPublisher(collect.PublisherConfig{
 		State: s.state, Journal: s.journal, Clock: a.Clock, Logger: a.log, Metrics: deps.Metrics, Holder: a.dir.holder(),
@@ -208,11 +226,20 @@ func (a *application) openService(ctx context.Context) error {
 	})
 	deps.Publisher = s.publisher
 	s.manager = collect.NewManager(deps, s.searchable)
-	return a.openConsent()
+	if err := a.openConsent(); err != nil {
+		return err
+	}
+	if err := a.openWebhook(ctx); err != nil {
+		return err
+	}
+	return a.openHealth(ctx)
 }
 
 func (a *application) applyConfig(ctx context.Context) error {
 	if a.ConfigFile != "" {
+		if err := a.svc.declareConsent(a.file); err != nil {
+			return err
+		}
 		if err := a.svc.applyFile(ctx, a.file); err != nil {
 			return err
 		}
@@ -281,6 +308,14 @@ func (a *application) serve(ctx context.Context) error {
 	group.Go(func() error { return a.svc.writer.Run(stages.writer) })
 	group.Go(func() error { return a.maintain(stages.runners) })
 	group.Go(func() error { return a.verifyDaily(stages.runners) })
+	group.Go(func() error { return a.trimmer.run(stages.runners) })
+	if h := a.svc.hooks; h != nil {
+		group.Go(func() error { return h.Run(stages.runners) })
+		group.Go(func() error { return h.listener.Serve(stages.runners) })
+	}
+	group.Go(func() error { return a.secrets.Run(stages.runners, a.svc.secretChanged) })
+	group.Go(func() error { return a.watchHealth(stages.runners) })
+	group.Go(func() error { return a.svc.monitoring.notifier.Run(stages.runners) })
 	return group.Wait()
 }
 

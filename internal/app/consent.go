@@ -16,9 +16,19 @@ func (a *application) openConsent() error {
 	var err error
 	a.svc.consent, err = consent.New(consent.Options{
 		Store: a.svc.state, Clock: a.Clock, Log: a.log, Drivers: a.svc.properties, Connectors: a.svc.consentConnectors,
-		SignIn: consent.MicrosoftSignIn{Resolve: config.ResolveSecret, Clock: a.Clock, Log: a.log},
+		SignIn: consent.MicrosoftSignIn{Resolve: a.lookUp, Clock: a.Clock, Log: a.log},
 	})
 	return err
+}
+
+// declareConsent takes over the applications of sluice.yaml.
+func (s *service) declareConsent(file *config.File) error {
+	applications, err := consent.Parse(file.Path, file.Consent, s.properties)
+	if err != nil {
+		return err
+	}
+	s.consent.Declare(file.Path, applications)
+	return nil
 }
 
 // consentConnectors tells the manager which connectors exist.

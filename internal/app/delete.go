@@ -15,6 +15,9 @@ const stopSubscriptionsIn = time.Minute
 
 // Delete implements api.Entries.
 func (s *service) Delete(ctx context.Context, kind api.Kind, name string, o api.DeleteOptions) (api.DeleteResult, error) {
+	if kind == api.Filters {
+		return api.DeleteResult{}, s.deleteFilter(ctx, name)
+	}
 	c, err := s.connector(ctx, kind, name)
 	if err != nil {
 		return api.DeleteResult{}, err
@@ -26,7 +29,10 @@ func (s *service) Delete(ctx context.Context, kind api.Kind, name string, o api.
 	if o.StopSubscriptions {
 		stop = s.subscriptionStopper(ctx, c) // made before the settings are gone
 	}
-	if err := s.remove(ctx, c, "api"); err != nil {
+	s.applying.Lock() // nobody starts it again meanwhile
+	err = s.remove(ctx, c, "api")
+	s.applying.Unlock()
+	if err != nil {
 		return api.DeleteResult{}, err
 	}
 	if stop == nil {
@@ -39,7 +45,7 @@ func (s *service) Delete(ctx context.Context, kind api.Kind, name string, o api.
 
 // subscriptionStopper returns what stops the subscriptions of a connector; nil for a type without subscriptions.
 func (s *service) subscriptionStopper(ctx context.Context, c state.Connector) func(context.Context) []api.StoppedSubscription {
-	contentTypes, _ := s.contentTypes(c)
+	contentTypes := s.contentTypes(c)
 	cfg, err := s.build(ctx, c)
 	if err != nil {
 		return func(context.Context) []api.StoppedSubscription {

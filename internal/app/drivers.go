@@ -10,16 +10,15 @@ import (
 	"sluice/internal/config"
 	"sluice/internal/fault"
 	"sluice/internal/m365"
-	"sluice/internal/option"
 	"sluice/internal/record"
-	"sluice/internal/secret"
 	"sluice/internal/source"
 	"sluice/internal/source/activity"
 	"sluice/internal/state"
+	"sluice/internal/vault"
 )
 
 // builder makes a source from a connector's settings.
-type builder func(ctx context.Context, c config.Connector, shared sharedDeps) (source.Source, error)
+type builder func(ctx context.Context, c config.Connector, secrets connectorSecrets, shared sharedDeps) (source.Source, error)
 
 // sharedDeps is what the sources of all connectors share.
 type sharedDeps struct {
@@ -27,6 +26,9 @@ type sharedDeps struct {
 	tokens *m365.Tokens
 	clock  clock.Clock
 	log    *slog.Logger
+
+	sealer  *vault.Sealer
+	secrets *vault.Resolver
 }
 
 // driver is a connector type.
@@ -59,32 +61,29 @@ func driverFor(connectorType string) (driver, error) {
 	return driver{}, fault.Newf(fault.Config, "find connector type", "unknown type %q", connectorType)
 }
 
-func buildActivity(_ context.Context, c config.Connector, shared sharedDeps) (source.Source, error) {
+func buildActivity(ctx context.Context, c config.Connector, secrets connectorSecrets, shared sharedDeps) (source.Source, error) {
 	v := c.Values
-	key, err := resolveSecret(v.Secret("api_access_key"))
+	key, err := secrets.option(ctx, "api_access_key")
 	if err != nil {
-		return nil, fault.Wrap("", "api_access_key", err)
+		return nil, err
 	}
-	password, err := resolveSecret(v.Secret("certificate_password"))
+	password, err := secrets.option(ctx, "certificate_password")
 	if err != nil {
-		return nil, fault.Wrap("", "certificate_password", err)
+		return nil, err
 	}
+	secrets.File(v.String("certificate_file"))
+	secrets.File(v.String("ca_file"))
 	return activity.New(activity.Config{
 		SubscriptionPlan: v.String("subscription_plan"), AuthenticationEndpoint: v.String("authentication_endpoint"),
 		DirectoryID: c.DirectoryID(), ApplicationID: v.String("application_id"),
+		Credential: v.String("credential"), ManagedIdentityID: v.String("managed_identity_id"), Refused: secrets.refused,
 		APIAccessKey: key, CertificateFile: v.String("certificate_file"), CertificatePassword: password,
 		PublisherID: v.String("publisher_id"), MaxParallelFetches: int(v.Int("max_parallel_fetches")),
 		RequestsPerMinute: int(v.Int("requests_per_minute")), DisableSSLVerification: v.Bool("disable_ssl_verification"),
 		CAFile: v.String("ca_file"), APIEndpoint: v.String("api_endpoint"), APIAudience: v.String("api_audience"),
+		WebhookAddress: secrets.hookAddress, WebhookAuthID: secrets.hookAuthID,
 		ContentTypes: c.ContentTypes, Pacers: shared.pacers, Tokens: shared.tokens, Clock: shared.clock, Logger: shared.log,
 	})
-}
-
-func resolveSecret(r option.Ref) (secret.Secret, error) {
-	if r.Empty() {
-		return secret.Secret{}, nil
-	}
-	return config.ResolveSecret(r.Text())
 }
 
 // runnerConfig puts a stored connector and its source together.

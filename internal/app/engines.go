@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"sluice/internal/collect"
@@ -36,7 +37,8 @@ func (a *application) openEngines(ctx context.Context) error {
 	if err := a.openJournal(ctx); err != nil {
 		return err
 	}
-	s.writer = lake.NewWriter(s.lake, a.feed, lake.WriterOptions{OnCommit: a.trimmer(context.WithoutCancel(ctx)), MaxBytes: writerMemory})
+	a.trimmer = &trimmer{a: a, wake: make(chan struct{}, 1)}
+	s.writer = lake.NewWriter(s.lake, a.feed, lake.WriterOptions{OnCommit: a.trimmer.committed, MaxBytes: writerMemory})
 	return a.openSearch() //nolint:contextcheck // query children outlive the call
 }
 
@@ -75,7 +77,9 @@ func (a *application) openJournal(ctx context.Context) error {
 	}
 	cfg := journal.Config{Dir: dir, URL: a.settings.Journal.Reveal(), FirstSeq: known + 1, Logger: a.log}
 	if cfg.URL == "" || cfg.URL == config.JournalEmbedded {
-		cfg.MaxBytes = journalBudget(a.dir.path, journal.DefaultMaxSize)
+		if cfg.MaxBytes = a.JournalBytes; cfg.MaxBytes == 0 {
+			cfg.MaxBytes = journalBudget(a.dir.path, journal.DefaultMaxSize)
+		}
 	}
 	s.journal, err = journal.Open(ctx, cfg)
 	if err != nil {
@@ -199,28 +203,72 @@ func (f *journalFeed) Close() {
 // trimEvery bounds how often the journal is trimmed.
 const trimEvery = 10 * time.Second
 
-// trimmer returns what the lake writer calls after a commit: batches that the lake has are forgotten, and removed from the
-// journal.
-func (a *application) trimmer(life context.Context) func(lake.Position) {
-	var last time.Time
-	return func(p lake.Position) {
-		now := time.Now()
-		if now.Sub(last) < trimEvery {
-			return
+// trimmer forgets batches that the lake has and removes them from the journal. The lake writer tells it of every commit.
+type trimmer struct {
+	a      *application
+	wake   chan struct{}
+	latest atomic.Pointer[lake.Position]
+	done   uint64 // trimmed up to here; only run touches it
+}
+
+// committed is called by the lake writer and does not block.
+func (t *trimmer) committed(p lake.Position) {
+	t.latest.Store(&p)
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run trims after commits until ctx ends. No commit is forgotten: a journal that is full makes room only here, and without
+// room nothing would ever be committed again.
+func (t *trimmer) run(ctx context.Context) error {
+	select {
+	case <-t.a.svc.publisher.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	for {
+		behind := t.once(ctx)
+		if t.a.Clock.Sleep(ctx, trimEvery) != nil {
+			return nil //nolint:nilerr // the regular end
 		}
-		last = now
-		upTo := min(p.Seq, a.svc.publisher.Confirmed())
-		if upTo == 0 {
-			return
+		if behind {
+			continue // the lake is ahead of what is confirmed, or trimming failed
 		}
-		ctx, cancel := context.WithTimeout(life, trimEvery)
-		defer cancel()
-		if err := a.svc.publisher.Committed(ctx, state.Position{Stream: p.Stream, Seq: upTo}); err != nil {
-			a.log.Warn("settle batches", "error", err.Error())
-			return
-		}
-		if err := a.svc.journal.Trim(ctx, upTo); err != nil {
-			a.log.Warn("trim journal", "error", err.Error())
+		select {
+		case <-t.wake:
+		case <-ctx.Done():
+			return nil
 		}
 	}
+}
+
+// once trims what can be trimmed now, and reports whether more could be later without another commit.
+func (t *trimmer) once(ctx context.Context) (behind bool) {
+	p := t.latest.Load()
+	if p == nil {
+		return false
+	}
+	upTo := min(p.Seq, t.a.svc.publisher.Confirmed())
+	if upTo > t.done && t.trim(ctx, state.Position{Stream: p.Stream, Seq: upTo}) {
+		t.done = upTo
+	}
+	return t.done < p.Seq
+}
+
+func (t *trimmer) trim(ctx context.Context, p state.Position) bool {
+	if err := t.a.svc.publisher.Committed(ctx, p); err != nil {
+		if ctx.Err() == nil {
+			t.a.log.Warn("settle batches", "error", err.Error())
+		}
+		return false
+	}
+	if err := t.a.svc.journal.Trim(ctx, p.Seq); err != nil {
+		if ctx.Err() == nil {
+			t.a.log.Warn("trim journal", "error", err.Error())
+		}
+		return false
+	}
+	return true
 }

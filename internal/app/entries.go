@@ -1,13 +1,15 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"sluice/internal/api"
 	"sluice/internal/config"
@@ -18,9 +20,25 @@ import (
 
 // Entries implements api.Entries.
 func (s *service) Entries(ctx context.Context, kind api.Kind) ([]api.Entry, error) {
-	if kind != "" && kind != api.Connectors {
-		return nil, nil // destinations and filters cannot be configured yet
+	var entries []api.Entry
+	if kind == "" || kind == api.Connectors {
+		connectors, err := s.connectorEntries(ctx)
+		if err != nil {
+			return nil, err
+		}
+		entries = connectors
 	}
+	if kind == "" || kind == api.Filters {
+		filters, err := s.filterEntries(ctx)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, filters...)
+	}
+	return entries, nil
+}
+
+func (s *service) connectorEntries(ctx context.Context) ([]api.Entry, error) {
 	stored, err := s.state.Connectors(ctx)
 	if err != nil {
 		return nil, err
@@ -51,7 +69,7 @@ func (s *service) Apply(ctx context.Context, r api.ApplyRequest) (api.ApplyResul
 	if name == "" {
 		name = "document"
 	}
-	doc, err := config.ParseApply(name, r.Document, s.properties)
+	doc, moved, err := s.readDocument(ctx, name, r.Document)
 	if problems, ok := errors.AsType[config.Problems](err); ok {
 		return api.ApplyResult{Problems: mistakes(problems)}, nil
 	}
@@ -60,14 +78,18 @@ func (s *service) Apply(ctx context.Context, r api.ApplyRequest) (api.ApplyResul
 	}
 	s.applying.Lock()
 	defer s.applying.Unlock()
-	return s.applyConnectors(ctx, doc.Connectors, doc.Warnings, applyOptions{dryRun: r.DryRun, prune: r.Prune, actor: "apply"})
+	result, err := s.applyDocument(ctx, doc, applyOptions{document: name, dryRun: r.DryRun, prune: r.Prune, confirm: r.Confirm, actor: "apply"})
+	result.MovedIn = moved
+	return result, err
 }
 
 type applyOptions struct {
-	dryRun bool
-	prune  bool
-	owner  string // file that owns the entries, "" for apply and API
-	actor  string
+	document string // name of it, for messages
+	dryRun   bool
+	prune    bool
+	confirm  bool   // log filters may drop everything
+	owner    string // file that owns the entries, "" for apply and API
+	actor    string
 }
 
 // change is what apply does to one connector.
@@ -79,28 +101,68 @@ type change struct {
 	changed   []string
 }
 
-// applyConnectors compares the wanted connectors with the stored ones and makes the difference so. Nothing is changed
-// when one of them has a problem.
-func (s *service) applyConnectors(ctx context.Context, wanted []config.Connector, warnings config.Problems, o applyOptions) (api.ApplyResult, error) {
-	result := api.ApplyResult{DryRun: o.dryRun, Entries: []api.AppliedEntry{}, Warnings: mistakes(warnings)}
+// applyDocument compares the wanted entries with the stored ones and makes the difference so. Nothing is changed when
+// one of them has a problem. Filters are stored before the connectors that refer to them, and deleted after.
+func (s *service) applyDocument(ctx context.Context, doc *config.Apply, o applyOptions) (api.ApplyResult, error) {
+	result := api.ApplyResult{DryRun: o.dryRun, Entries: []api.AppliedEntry{}}
 	stored, err := s.state.Connectors(ctx)
 	if err != nil {
 		return result, err
 	}
-	changes, problems := s.compare(wanted, stored, o)
+	changes, problems := s.compare(ctx, doc.Connectors, stored, o)
+	filters, err := s.compareFilters(ctx, doc.Filters, o)
+	if err != nil {
+		return result, err
+	}
+	problems = append(problems, filters.problems...)
+	problems = append(problems, s.checkUses(doc.Connectors, stored, changes, filters, o)...)
+	warnings := append(doc.Warnings, filters.warnings...)
+	if len(problems) == 0 && !o.confirm {
+		silent, err := s.dropEverything(ctx, s.affected(stored, changes, filters), filters)
+		if err != nil {
+			return result, err
+		}
+		if o.dryRun {
+			warnings = append(warnings, silent...)
+		} else {
+			problems = silent
+		}
+	}
+	result.Warnings = mistakes(warnings)
 	if len(problems) > 0 {
 		result.Problems = mistakes(problems)
 		return result, nil
 	}
-	for _, c := range changes {
-		if !o.dryRun {
-			if err := s.perform(ctx, c, o); err != nil {
-				return result, err
-			}
+	if !o.dryRun {
+		if err := s.performAll(ctx, changes, filters, o); err != nil {
+			return result, err
 		}
+	}
+	for _, c := range changes {
 		result.Entries = append(result.Entries, api.AppliedEntry{Kind: api.Connectors, Name: c.name(), Action: c.action, Changed: c.changed})
 	}
+	for _, c := range filters.changes {
+		result.Entries = append(result.Entries, api.AppliedEntry{Kind: api.Filters, Name: c.name(), Action: c.action, Changed: c.changed})
+	}
 	return result, nil
+}
+
+// performAll makes changes so and restarts the other connectors whose filters changed.
+func (s *service) performAll(ctx context.Context, changes []change, filters filterChanges, o applyOptions) error {
+	if err := s.putFilters(ctx, filters, o); err != nil {
+		return err
+	}
+	started := map[string]bool{}
+	for _, c := range changes {
+		if err := s.perform(ctx, c, o); err != nil {
+			return err
+		}
+		started[c.name()] = c.action != api.Unchanged
+	}
+	if err := s.deleteFilters(ctx, filters, o); err != nil {
+		return err
+	}
+	return s.restartUsers(ctx, filters, started)
 }
 
 func (c change) name() string {
@@ -110,7 +172,7 @@ func (c change) name() string {
 	return c.entry.Name
 }
 
-func (s *service) compare(wanted []config.Connector, stored []state.Connector, o applyOptions) ([]change, config.Problems) {
+func (s *service) compare(ctx context.Context, wanted []config.Connector, stored []state.Connector, o applyOptions) ([]change, config.Problems) {
 	var changes []change
 	var problems config.Problems
 	report := func(c config.Connector, text string) {
@@ -136,31 +198,20 @@ func (s *service) compare(wanted []config.Connector, stored []state.Connector, o
 			}
 		}
 		if i < 0 {
+			if kept := w.Kept(); len(kept) > 0 {
+				report(w, nothingKept(kept))
+				continue
+			}
 			changes = append(changes, change{action: api.Created, entry: w, directory: directory})
 			continue
 		}
-		have := stored[i]
-		switch {
-		case have.Owner != o.owner && have.Owner != "":
-			report(w, "is owned by the file "+have.Owner+" and read-only elsewhere; change it there")
-			continue
-		case have.TenantName != w.TenantName:
-			report(w, "tenant_name cannot be changed after creation (it is "+have.TenantName+"); create a connector with another name")
-			continue
-		case have.Type != w.Type:
-			report(w, "type cannot be changed after creation (it is "+have.Type+"); create a connector with another name")
+		next, err := s.compareWith(ctx, w, stored[i], o)
+		if err != nil {
+			report(w, err.Error())
 			continue
 		}
-		changed := s.changedOptions(have, w)
-		if fixed := fixedOption(w, changed); fixed != "" {
-			report(w, fixed+" cannot be changed after creation; create a connector with another name")
-			continue
-		}
-		action := api.Updated
-		if len(changed) == 0 && have.Owner == o.owner {
-			action = api.Unchanged
-		}
-		changes = append(changes, change{action: action, entry: w, directory: directory, stored: have, changed: changed})
+		next.directory = directory
+		changes = append(changes, next)
 	}
 	if o.prune {
 		for _, have := range stored {
@@ -170,6 +221,31 @@ func (s *service) compare(wanted []config.Connector, stored []state.Connector, o
 		}
 	}
 	return changes, problems
+}
+
+// compareWith compares a wanted connector with the stored one of its name. The error is what hinders the change.
+func (s *service) compareWith(ctx context.Context, w config.Connector, have state.Connector, o applyOptions) (change, error) {
+	const create = "; create a connector with another name"
+	switch {
+	case have.Owner != o.owner && have.Owner != "":
+		return change{}, errors.New("is owned by the file " + have.Owner + " and read-only elsewhere; change it there")
+	case have.TenantName != w.TenantName:
+		return change{}, errors.New("tenant_name cannot be changed after creation (it is " + have.TenantName + ")" + create)
+	case have.Type != w.Type:
+		return change{}, errors.New("type cannot be changed after creation (it is " + have.Type + ")" + create)
+	}
+	w, changed, err := s.changedOptions(ctx, have, w)
+	if err != nil {
+		return change{}, err
+	}
+	if fixed := fixedOption(w, changed); fixed != "" {
+		return change{}, errors.New(fixed + " cannot be changed after creation" + create)
+	}
+	action := api.Updated
+	if len(changed) == 0 && have.Owner == o.owner {
+		action = api.Unchanged
+	}
+	return change{action: action, entry: w, stored: have, changed: changed}, nil
 }
 
 // fixedOption returns the first of the changed options that is fixed at creation, "" when there is none.
@@ -182,16 +258,29 @@ func fixedOption(c config.Connector, changed []string) string {
 	return ""
 }
 
-// changedOptions names the options in which the stored and the wanted connector differ.
-func (s *service) changedOptions(have state.Connector, want config.Connector) []string {
-	if bytes.Equal(have.Spec, want.SpecJSON()) {
-		return nil
-	}
-	old, err := config.FromSpec(have.Spec, s.properties)
+// changedOptions names the options in which the stored and the wanted connector differ, and puts the stored secrets into
+// the wanted one where it keeps them.
+func (s *service) changedOptions(ctx context.Context, have state.Connector, want config.Connector) (config.Connector, []string, error) {
+	old, err := s.opened(ctx, have)
 	if err != nil {
-		return []string{"all options"}
+		if kept := want.Kept(); len(kept) > 0 {
+			return want, nil, errors.New(nothingKept(kept))
+		}
+		return want, []string{"all options"}, nil // applying again heals it
 	}
-	return old.Diff(want)
+	next, missing := want.Keep(old)
+	if len(missing) > 0 {
+		return want, nil, errors.New(nothingKept(missing))
+	}
+	changed := old.Diff(next)
+	if elsewhere := leadsElsewhere(next, changed); elsewhere != "" && len(want.Kept()) > 0 {
+		return want, nil, fmt.Errorf("%s is %s, which is not used with another %s: give the secret again", want.Kept()[0], config.KeptSecret, elsewhere)
+	}
+	return next, changed, nil
+}
+
+func nothingKept(options []string) string {
+	return options[0] + " is " + config.KeptSecret + ", which keeps a stored secret, and none is stored: give the secret, best as ${env:NAME} or ${file:PATH}"
 }
 
 func (s *service) perform(ctx context.Context, c change, o applyOptions) error {
@@ -201,17 +290,26 @@ func (s *service) perform(ctx context.Context, c change, o applyOptions) error {
 	case api.Deleted:
 		return s.remove(ctx, c.stored, o.actor)
 	case api.Created:
+		id := uuid.NewString() // sealed secrets belong to it
+		spec, err := s.sealed(ctx, id, c.entry)
+		if err != nil {
+			return err
+		}
 		created, err := s.state.CreateConnector(ctx, state.Connector{
-			Name: c.entry.Name, TenantName: c.entry.TenantName, Type: c.entry.Type,
-			DirectoryID: c.directory, Spec: c.entry.SpecJSON(), Owner: o.owner,
+			ID: id, Name: c.entry.Name, TenantName: c.entry.TenantName, Type: c.entry.Type,
+			DirectoryID: c.directory, Spec: spec, Owner: o.owner,
 		}, o.actor)
 		if err != nil {
 			return err
 		}
 		return s.startConnector(ctx, created)
 	case api.Updated:
+		spec, err := s.sealed(ctx, c.stored.ID, c.entry)
+		if err != nil {
+			return err
+		}
 		next := c.stored
-		next.Spec, next.Owner, next.DirectoryID = c.entry.SpecJSON(), o.owner, c.directory
+		next.Spec, next.Owner, next.DirectoryID = spec, o.owner, c.directory
 		if err := s.state.UpdateConnector(ctx, next, o.actor, strings.Join(c.changed, ", ")); err != nil {
 			return err
 		}
@@ -220,12 +318,17 @@ func (s *service) perform(ctx context.Context, c change, o applyOptions) error {
 	return fault.Newf(fault.Internal, "apply", "unknown action %q", c.action)
 }
 
-// applyFile makes the connectors of sluice.yaml so, at start. Those that were in the file before and are not any more
+// applyFile makes the entries of sluice.yaml so, at start. Those that were in the file before and are not any more
 // are deleted; their data stay.
 func (s *service) applyFile(ctx context.Context, file *config.File) error {
-	result, err := s.applyConnectors(ctx, file.Connectors, nil, applyOptions{owner: file.Path, prune: true, actor: file.Path})
+	doc := &config.Apply{Connectors: file.Connectors, Filters: file.Filters}
+	// Nobody can be asked at a start, so filters that drop everything are not looked for: see sluice filter test.
+	result, err := s.applyDocument(ctx, doc, applyOptions{document: file.Path, owner: file.Path, prune: true, confirm: true, actor: file.Path})
 	if err != nil {
 		return err
+	}
+	for _, w := range result.Warnings {
+		s.log.Warn("configuration", "warning", w.Path+": "+w.Message)
 	}
 	if len(result.Problems) > 0 {
 		lines := make([]string, 0, len(result.Problems))
@@ -243,6 +346,10 @@ func (s *service) remove(ctx context.Context, c state.Connector, actor string) e
 	}
 	s.manager.Stop(c.ID)
 	s.failures.clear(c.ID)
+	s.shared.secrets.Forget(c.ID)
+	if s.hooks != nil {
+		s.hooks.Remove(c.ID)
+	}
 	return nil
 }
 
@@ -253,6 +360,8 @@ func ownedBy(c state.Connector) error {
 
 // SetPaused implements api.Entries.
 func (s *service) SetPaused(ctx context.Context, kind api.Kind, name string, paused bool) error {
+	s.applying.Lock() // nobody starts it again meanwhile
+	defer s.applying.Unlock()
 	c, err := s.connector(ctx, kind, name)
 	if err != nil {
 		return err
@@ -289,10 +398,18 @@ func (s *service) Test(ctx context.Context, kind api.Kind, name string) iter.Seq
 			yield(source.Failure("configuration", err), nil)
 			return
 		}
+		run, failed := 0, 0
 		for check := range cfg.Source.Test(ctx) {
+			run++
+			if check.Status == source.Failed {
+				failed++
+			}
 			if !yield(check, nil) {
 				return
 			}
+		}
+		if run > 0 && failed == 0 && ctx.Err() == nil {
+			s.testPassed(ctx, c)
 		}
 	}
 }
@@ -304,7 +421,7 @@ func (s *service) connector(ctx context.Context, kind api.Kind, name string) (st
 	return s.state.Connector(ctx, name)
 }
 
-// build makes the runner configuration of a stored connector: settings, secrets, source.
+// build makes the runner configuration of a stored connector: settings, secrets, source, log filters.
 func (s *service) build(ctx context.Context, stored state.Connector) (cfg runnerWithState, err error) {
 	parsed, err := config.FromSpec(stored.Spec, s.properties)
 	if err != nil {
@@ -318,17 +435,29 @@ func (s *service) build(ctx context.Context, stored state.Connector) (cfg runner
 	if err != nil {
 		return cfg, err
 	}
-	src, err := d.build(ctx, resolved, s.shared)
+	cfg.secrets = s.secretsOf(stored.ID, resolved.Values)
+	if cfg.secrets.hookAddress, cfg.secrets.hookAuthID, err = s.hookFor(ctx, stored, resolved, cfg.secrets); err != nil {
+		return cfg, err
+	}
+	src, err := d.build(ctx, resolved, cfg.secrets, s.shared)
 	if err != nil {
 		return cfg, err
 	}
-	return runnerWithState{RunnerConfig: runnerConfig(stored, resolved, d, src), enabled: resolved.Enabled && !stored.Paused}, nil
+	run := runnerConfig(stored, resolved, d, src)
+	if run.Filters, err = s.filterSet(ctx, resolved.LogFilters()); err != nil {
+		return cfg, err
+	}
+	cfg.RunnerConfig, cfg.enabled = run, resolved.Enabled && !stored.Paused
+	return cfg, nil
 }
 
 // startConnector runs a connector with its present settings, or stops it when it is paused. Settings that cannot be
 // used (an unreadable CA, a missing secret) are shown in the connector's status and do not fail the call.
 func (s *service) startConnector(ctx context.Context, stored state.Connector) error {
 	cfg, err := s.build(ctx, stored)
+	if cfg.secrets.Uses != nil {
+		cfg.secrets.Keep() // of a connector that does not start too: it does when a missing secret is there
+	}
 	if err != nil {
 		s.manager.Stop(stored.ID)
 		s.failures.set(stored.ID, err)

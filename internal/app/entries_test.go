@@ -56,7 +56,7 @@ func TestCompare(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			changes, problems := s.compare([]config.Connector{parse(t, s, tt.text)}, tt.have, tt.options)
+			changes, problems := s.compare(t.Context(), []config.Connector{parse(t, s, tt.text)}, tt.have, tt.options)
 			if tt.problem != "" {
 				if len(problems) == 0 || !strings.Contains(problems.Error(), tt.problem) {
 					t.Errorf("problems %v, want %q", problems, tt.problem)
@@ -73,7 +73,7 @@ func TestCompare(t *testing.T) {
 func TestPruneLeavesOtherOwnersAlone(t *testing.T) {
 	s := &service{properties: driverProperties()}
 	have := []state.Connector{{Name: "mine"}, {Name: "of-a-file", Owner: "/etc/sluice.yaml"}}
-	changes, problems := s.compare(nil, have, applyOptions{prune: true})
+	changes, problems := s.compare(t.Context(), nil, have, applyOptions{prune: true})
 	if len(problems) > 0 || len(changes) != 1 || changes[0].name() != "mine" || changes[0].action != api.Deleted {
 		t.Errorf("changes %+v, problems %v", changes, problems)
 	}

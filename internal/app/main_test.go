@@ -14,10 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sluice/internal/collect"
 	"sluice/internal/fault"
 	"sluice/internal/search"
-	"sluice/internal/state"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -104,42 +102,6 @@ func TestDiskKind(t *testing.T) {
 		if got := diskKind(err); got != want {
 			t.Errorf("%v: %s, want %s", err, got, want)
 		}
-	}
-}
-
-func TestFeedState(t *testing.T) {
-	refused := fault.New(fault.Auth, "sign in", "refused")
-	away := fault.New(fault.Unavailable, "list", "away")
-	landed := state.Total{Landed: 1}
-	for _, tt := range []struct {
-		name  string
-		feed  collect.FeedStatus
-		total state.Total
-		want  string
-	}{
-		{"nothing yet", collect.FeedStatus{}, state.Total{}, stateStarting},
-		{"data of an earlier run", collect.FeedStatus{}, landed, stateStarting},
-		{"listed, nothing there", collect.FeedStatus{Listed: true}, state.Total{}, stateWaiting},
-		{"listed, not landed", collect.FeedStatus{Listed: true}, state.Total{Listed: 3, Pending: 3}, stateWaiting},
-		{"healthy", collect.FeedStatus{Listed: true}, landed, stateOK},
-		{"one failure", collect.FeedStatus{Listed: true, Fetching: collect.Trouble{Failures: 1, Err: away}}, landed, stateOK},
-		{"one failure at the start", collect.FeedStatus{Fetching: collect.Trouble{Failures: 1, Err: away}}, state.Total{}, stateStarting},
-		{"failures below the limit", collect.FeedStatus{Listed: true, Fetching: collect.Trouble{Failures: degradedAfter - 1, Err: away}}, landed, stateOK},
-		{"failures in a row", collect.FeedStatus{Listed: true, Fetching: collect.Trouble{Failures: degradedAfter, Err: away}}, landed, stateDegraded},
-		{"failures since the start", collect.FeedStatus{Fetching: collect.Trouble{Failures: degradedAfter, Err: away}}, state.Total{}, stateDegraded},
-		{"an error without a kind", collect.FeedStatus{Listed: true, Fetching: collect.Trouble{Failures: degradedAfter, Err: errors.New("x")}}, landed, stateDegraded},
-		{"credential refused", collect.FeedStatus{Listed: true, Fetching: collect.Trouble{Failures: 1, Err: refused}}, landed, stateAttention},
-		{"right missing", collect.FeedStatus{Fetching: collect.Trouble{Failures: 1, Err: fault.New(fault.Permission, "list", "missing")}}, state.Total{}, stateAttention},
-		{"wrong option", collect.FeedStatus{Fetching: collect.Trouble{Failures: 1, Err: fault.New(fault.Config, "list", "wrong")}}, state.Total{}, stateAttention},
-		{"content lost", collect.FeedStatus{Listed: true}, state.Total{Landed: 5, Lost: 1}, stateGap},
-		{"everything lost", collect.FeedStatus{Listed: true}, state.Total{Lost: 1}, stateGap},
-		{"lost, and refused now", collect.FeedStatus{Listed: true, Fetching: collect.Trouble{Failures: 1, Err: refused}}, state.Total{Lost: 1}, stateAttention},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := feedState(tt.feed, tt.total); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
-		})
 	}
 }
 

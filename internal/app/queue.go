@@ -105,7 +105,7 @@ func parseCursor(text string) (c state.UnitCursor, err error) {
 	if err != nil || len(b) != 8+len(c.ID) {
 		return c, fault.Newf(fault.Config, "list units", "%q is no place in a list of units", text).WithHint("take it from the field next of the page before")
 	}
-	c.Created = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC() //nolint:gosec // the inverse of formatCursor
+	c.Created = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC()
 	copy(c.ID[:], b[8:])
 	return c, nil
 }

@@ -14,6 +14,8 @@ import (
 	"sluice/internal/journal"
 	"sluice/internal/lake"
 	"sluice/internal/lake/census"
+	"sluice/internal/movein"
+	"sluice/internal/normalize"
 	"sluice/internal/search"
 	"sluice/internal/source"
 	"sluice/internal/state"
@@ -36,6 +38,10 @@ type service struct {
 	searcher   *search.Searcher
 	census     *census.Census
 	consent    *consent.Manager
+	hooks      *hooks
+	normalizer *normalize.Normalizer
+	resolver   movein.Resolver // directory ids of domains
+	samples    sampler         // records to try log filters on
 	properties []source.Properties
 	shared     sharedDeps
 
@@ -47,12 +53,15 @@ type service struct {
 	verifying busy
 	failures  failures
 	imports   importJobs
+
+	monitoring monitoring
 }
 
 // runnerWithState is a runner's configuration and whether it should run.
 type runnerWithState struct {
 	collect.RunnerConfig
 	enabled bool
+	secrets connectorSecrets // that it uses; without Uses when building failed before it asked for any
 }
 
 // Info implements api.Reporter.
@@ -92,17 +101,27 @@ func (b *busy) end(key string) {
 
 // failures remembers why connectors could not be started.
 type failures struct {
-	mu   sync.Mutex
-	byID map[string]error
+	clock clock.Clock // nil: it is not noted when
+	mu    sync.Mutex
+	byID  map[string]startFailure
+}
+
+type startFailure struct {
+	err error // nil: there is none
+	at  time.Time
 }
 
 func (f *failures) set(id string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.byID == nil {
-		f.byID = map[string]error{}
+		f.byID = map[string]startFailure{}
 	}
-	f.byID[id] = err
+	failed := startFailure{err: err}
+	if f.clock != nil {
+		failed.at = f.clock.Now()
+	}
+	f.byID[id] = failed
 }
 
 func (f *failures) clear(id string) {
@@ -111,7 +130,9 @@ func (f *failures) clear(id string) {
 	f.mu.Unlock()
 }
 
-func (f *failures) get(id string) error {
+func (f *failures) get(id string) error { return f.of(id).err }
+
+func (f *failures) of(id string) startFailure {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.byID[id]

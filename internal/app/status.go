@@ -2,168 +2,113 @@ package app
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	"sluice/internal/api"
-	"sluice/internal/collect"
-	"sluice/internal/config"
 	"sluice/internal/fault"
-	"sluice/internal/state"
-)
-
-// States of a content type, as the status shows them.
-const (
-	stateStarting  = "starting"
-	stateWaiting   = "waiting for first data"
-	stateOK        = "ok"
-	stateDegraded  = "degraded"
-	stateAttention = "needs attention"
-	stateGap       = "data gap"
-	statePaused    = "paused"
+	"sluice/internal/health"
 )
 
 // Status implements api.Reporter.
 func (s *service) Status(ctx context.Context) ([]api.Status, error) {
-	connectors, err := s.state.Connectors(ctx)
+	views, err := s.views(ctx)
 	if err != nil {
 		return nil, err
 	}
-	totals, err := s.state.Totals(ctx)
-	if err != nil {
-		return nil, err
-	}
-	type key struct{ id, contentType string }
-	byKey := map[key]state.Total{}
-	for _, t := range totals {
-		byKey[key{t.ConnectorID, t.ContentType}] = t
-	}
-	reports, err := s.reports(ctx)
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(connectors, func(a, b state.Connector) int { return strings.Compare(a.Name, b.Name) })
-	var out []api.Status
-	for _, c := range connectors {
-		var feeds map[string]collect.FeedStatus
-		if r, err := s.manager.Runner(c.ID); err == nil {
-			feeds = r.Status()
-		}
-		gaps, err := s.state.Gaps(ctx, c.ID)
-		if err != nil {
-			return nil, err
-		}
-		contentTypes, enabled := s.contentTypes(c)
-		for _, ct := range contentTypes {
-			st := s.statusOf(c, ct, enabled, byKey[key{c.ID, ct}], feeds)
-			proofOf(&st, reports[c.ID], gaps)
-			out = append(out, st)
-		}
+	out := make([]api.Status, 0, len(views))
+	for _, v := range views {
+		out = append(out, statusOf(v, s.monitoring.monitor.Report(v.input), s.clock.Now()))
 	}
 	return out, nil
 }
 
-// proofOf adds what is known of the completeness of a content type.
-func proofOf(st *api.Status, report api.VerifyReport, gaps []state.Gap) {
-	st.Gaps = []api.Gap{}
-	for _, g := range gaps {
-		if g.ContentType == st.ContentType {
-			st.Gaps = append(st.Gaps, gapView(g))
-		}
-	}
-	missing := false
-	for _, f := range report.Feeds {
-		if f.ContentType == st.ContentType {
-			coverage := f.CoveragePercent
-			st.CoveragePercent, st.VerifiedAt = &coverage, timeOrNil(report.Finished)
-			missing = !f.Whole()
-		}
-	}
-	if st.State == stateOK && (missing || len(st.Gaps) > 0) {
-		st.State = stateGap
-	}
-}
-
-func (s *service) contentTypes(c state.Connector) (types []string, enabled bool) {
-	parsed, err := config.FromSpec(c.Spec, s.properties)
-	if err == nil && len(parsed.ContentTypes) > 0 {
-		return parsed.ContentTypes, parsed.Enabled
-	}
-	if d, err := driverFor(c.Type); err == nil {
-		return d.properties.ContentTypes, parsed.Enabled
-	}
-	return nil, false
-}
-
-func (s *service) statusOf(c state.Connector, contentType string, enabled bool, t state.Total, feeds map[string]collect.FeedStatus) api.Status {
+func statusOf(v feedView, r health.Report, now time.Time) api.Status {
+	t := v.total
 	st := api.Status{
-		Name: c.Name, TenantName: c.TenantName, Type: c.Type, ContentType: contentType,
+		Name: v.connector.Name, TenantName: v.connector.TenantName, Type: v.connector.Type, ContentType: v.input.Feed.ContentType,
+		State: string(r.State), StateSince: timeOrNil(stateSince(r)), LastError: hindrance(v, r), Conditions: conditions(r),
 		Listed: t.Listed, Landed: t.Landed, Pending: t.Pending, Lost: t.Lost, Retrying: t.Retrying,
 		Records: t.Records, Duplicates: t.Duplicates, Filtered: t.Filtered, Malformed: t.Malformed,
-		NewestEvent: timeOrNil(t.Newest),
+		NewestEvent: timeOrNil(t.Newest), Gaps: []api.Gap{},
 	}
 	if !t.OldestOpen.IsZero() {
-		st.BacklogSeconds = max(int64(s.clock.Now().Sub(t.OldestOpen)/time.Second), 0)
+		st.BacklogSeconds = max(int64(now.Sub(t.OldestOpen)/time.Second), 0)
 	}
-	feed, running := feeds[contentType]
-	success := feed.LastSuccess
+	success := v.feed.LastSuccess
 	if t.LastLanded.After(success) {
 		success = t.LastLanded
 	}
 	st.LastSuccess = timeOrNil(success)
-	trouble := feed.Listing
-	if trouble.Err == nil {
-		trouble = feed.Fetching
+	if v.running && !v.input.Paused {
+		st.NextRun = timeOrNil(v.feed.NextRun)
 	}
-	err := trouble.Err
-	switch {
-	case c.Paused || !enabled:
-		st.State = statePaused
-		return st
-	case !running:
-		st.State = stateStarting
-		if err = s.failures.get(c.ID); err != nil {
-			st.State = stateAttention
-		}
-	default:
-		st.NextRun = timeOrNil(feed.NextRun)
-		st.State = feedState(feed, t)
+	for _, g := range v.gaps {
+		st.Gaps = append(st.Gaps, gapView(g))
 	}
-	if err == nil {
-		if err = s.publisher.Problem(); err != nil {
-			st.State = stateDegraded
-		}
-	}
-	if err != nil {
-		st.LastError = failure(err)
+	if verified := v.input.Verified; !verified.At.IsZero() {
+		coverage := verified.CoveragePercent
+		st.CoveragePercent, st.VerifiedAt = &coverage, timeOrNil(verified.At)
 	}
 	return st
 }
 
-// degradedAfter is how many failures in a row an operator need not see (spec/http-behaviour.md section 3).
-const degradedAfter = 3
-
-func feedState(f collect.FeedStatus, t state.Total) string {
-	for _, trouble := range []collect.Trouble{f.Listing, f.Fetching} {
-		switch fault.KindOf(trouble.Err) {
-		case fault.Config, fault.Auth, fault.Permission:
-			return stateAttention
+// stateSince is since when a feed is in its state; zero when that is not known. All is well since the last of the
+// conditions became good.
+func stateSince(r health.Report) time.Time {
+	if c, ok := r.Leading(); ok {
+		return c.Since
+	}
+	var since time.Time
+	for _, c := range r.Conditions {
+		switch c.Type {
+		case health.Verification, health.Credential: // make no state while they are good or only warn
 		default:
-			if trouble.Failures >= degradedAfter {
-				return stateDegraded
+			if c.Status == health.Good && c.Since.After(since) {
+				since = c.Since
 			}
 		}
 	}
-	switch {
-	case !f.Listed:
-		return stateStarting
-	case t.Lost > 0:
-		return stateGap
-	case t.Landed == 0:
-		return stateWaiting
+	return since
+}
+
+// hindrance is what hinders the work now: what made the state, else a failure that is too young to make one. What was
+// lost earlier hinders nothing.
+func hindrance(v feedView, r health.Report) *api.Failure {
+	if v.input.Paused {
+		return nil
 	}
-	return stateOK
+	if c, ok := r.Leading(); ok && c.Status.Bad() && r.State != health.Gap {
+		return &api.Failure{Kind: failureKind(c), Message: c.Message, Hint: c.Hint}
+	}
+	if err := v.input.Listing.Err; err != nil && r.Condition(health.Listing).Reason != health.ReasonTested {
+		return failure(err)
+	}
+	if err := v.input.Fetching.Err; err != nil && r.Condition(health.Fetching).Reason != health.ReasonTested {
+		return failure(err)
+	}
+	return nil
+}
+
+// failureKind is the kind of the failure behind a condition, or the reason where there was none.
+func failureKind(c health.Condition) string {
+	if c.Reason == health.ReasonDown {
+		return string(fault.Unavailable)
+	}
+	return string(c.Reason)
+}
+
+func conditions(r health.Report) []api.Condition {
+	out := make([]api.Condition, 0, len(r.Conditions))
+	for _, c := range r.Conditions {
+		out = append(out, conditionView(c))
+	}
+	return out
+}
+
+func conditionView(c health.Condition) api.Condition {
+	return api.Condition{
+		Type: string(c.Type), Status: string(c.Status), Reason: string(c.Reason), Message: c.Message, Hint: c.Hint, Since: timeOrNil(c.Since),
+	}
 }
 
 func failure(err error) *api.Failure {

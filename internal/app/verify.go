@@ -246,6 +246,9 @@ func (s *service) keepReport(ctx context.Context, c state.Connector, report api.
 	if err == nil {
 		err = s.state.PutValue(ctx, verifyKey+c.ID, text)
 	}
+	if err == nil {
+		s.monitoring.keepVerified(c.ID, report)
+	}
 	return fault.Wrap("", "keep the report", err)
 }
 

@@ -156,11 +156,11 @@ func dial(t *testing.T, handler http.Handler) *client.Client {
 
 func TestErrorsAreFaults(t *testing.T) {
 	c, _ := connect(t)
-	err := c.Delete(t.Context(), api.Connectors, "contoso")
+	_, err := c.Delete(t.Context(), api.Connectors, "contoso", api.DeleteOptions{})
 	if !fault.Is(err, fault.Conflict) || err.Error() != "contoso is owned by sluice.yaml" || fault.HintOf(err) == "" {
 		t.Errorf("delete: %v (%s)", err, fault.KindOf(err))
 	}
-	err = c.Delete(t.Context(), api.Connectors, "a/b c?d")
+	_, err = c.Delete(t.Context(), api.Connectors, "a/b c?d", api.DeleteOptions{StopSubscriptions: true})
 	if !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), `"a/b c?d"`) {
 		t.Errorf("a name with odd characters: %v", err)
 	}

@@ -63,7 +63,7 @@ func (c *Client) Document(ctx context.Context, kind api.Kind, name, format strin
 
 // Apply sends a document. Mistakes in it are a *DocumentError.
 func (c *Client) Apply(ctx context.Context, r api.ApplyRequest) (api.ApplyResult, error) {
-	query := url.Values{"name": {r.Name}, "dry_run": {strconv.FormatBool(r.DryRun)}, "prune": {strconv.FormatBool(r.Prune)}}
+	query := url.Values{"name": {r.Name}, "dry_run": {strconv.FormatBool(r.DryRun)}, "prune": {strconv.FormatBool(r.Prune)}, "confirm": {strconv.FormatBool(r.Confirm)}}
 	var out api.ApplyResult
 	resp, err := c.send(ctx, request{ //nolint:bodyclose // decode closes it
 		method: http.MethodPost, path: "/apply", query: query,
@@ -81,8 +81,27 @@ func entryPath(kind api.Kind, name string) string {
 }
 
 // Delete removes an entry.
-func (c *Client) Delete(ctx context.Context, kind api.Kind, name string) error {
-	return c.call(ctx, http.MethodDelete, entryPath(kind, name), nil, nil)
+func (c *Client) Delete(ctx context.Context, kind api.Kind, name string, o api.DeleteOptions) (api.DeleteResult, error) {
+	path := entryPath(kind, name)
+	if o.StopSubscriptions {
+		path += "?stop_subscriptions=true"
+	}
+	return ask[api.DeleteResult](ctx, c, http.MethodDelete, path, nil)
+}
+
+// History returns who changed a connector, oldest first.
+func (c *Client) History(ctx context.Context, name string) ([]api.Change, error) {
+	return ask[[]api.Change](ctx, c, http.MethodGet, "/connectors/"+url.PathEscape(name)+"/history", nil)
+}
+
+// Types describes the connector types.
+func (c *Client) Types(ctx context.Context) ([]api.TypeInfo, error) {
+	return ask[[]api.TypeInfo](ctx, c, http.MethodGet, "/types", nil)
+}
+
+// Type describes one connector type.
+func (c *Client) Type(ctx context.Context, name string) (api.TypeInfo, error) {
+	return ask[api.TypeInfo](ctx, c, http.MethodGet, "/types/"+url.PathEscape(name), nil)
 }
 
 // SetPaused pauses or resumes an entry.
@@ -96,20 +115,7 @@ func (c *Client) SetPaused(ctx context.Context, kind api.Kind, name string, paus
 
 // Test runs the checks of an entry and yields each as it finishes.
 func (c *Client) Test(ctx context.Context, kind api.Kind, name string) iter.Seq2[source.Check, error] {
-	return func(yield func(source.Check, error) bool) {
-		err := frames(ctx, c, request{method: http.MethodPost, path: entryPath(kind, name) + "/test"}, func(f *api.CheckFrame) (bool, error) {
-			switch {
-			case f.Error != nil:
-				return false, f.Error.Fault()
-			case f.Check != nil:
-				return yield(*f.Check, nil), nil
-			}
-			return !f.Done, nil
-		})
-		if err != nil {
-			yield(source.Check{}, err)
-		}
-	}
+	return c.checks(ctx, entryPath(kind, name)+"/test")
 }
 
 // Collect starts a run of a connector, or a back-fill.

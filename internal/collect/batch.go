@@ -20,9 +20,9 @@ func (b *builder) build(group []*fragment, results []state.ClaimResult, variants
 	i := 0
 	for _, f := range group {
 		unit := b.unit(f)
-		f.counts = Counts{}
+		f.counts = Counts{Filtered: sum(f.filtered)}
 		count := &b.counts[unit]
-		count.Bytes += f.bytes
+		count.Bytes += f.bytes + f.dropped
 		count.Complete = count.Complete || f.complete
 		count.AskedLake = count.AskedLake || f.complete && f.asked
 		for k := range f.items {
@@ -52,6 +52,7 @@ func (b *builder) build(group []*fragment, results []state.ClaimResult, variants
 		}
 		count.Records += f.counts.Records
 		count.Duplicates += f.counts.Duplicates
+		count.Filtered += f.counts.Filtered
 		count.Malformed += f.counts.Malformed
 	}
 	return b.counts

@@ -9,12 +9,13 @@
 //
 // # Order of effects
 //
-// A unit is written to the ledger as soon as it was listed. A fetcher streams its body, gives every record its
-// identity and hands fragments to the publisher. The publisher groups fragments into a batch and claims, in one SQL
-// transaction, the ids of its records: an id that is held already is a duplicate, or a variant when the content
-// differs. The frozen batch goes to the journal; after the acknowledgement a second transaction confirms it, and
-// only then do the units whose bodies ended complete become landed. A crash between any two steps only repeats work:
-// Recover asks the journal which open batches exist, and the units behind the others are fetched again.
+// A unit is written to the ledger as soon as it was listed. A fetcher streams its body, gives every record its identity,
+// drops what the connector's log filters do not let through (nothing remains of it but a count), and hands fragments to
+// the publisher. The publisher groups fragments into a batch and claims, in one SQL transaction, the ids of its records:
+// an id that is held already is a duplicate, or a variant when the content differs. The frozen batch goes to the journal;
+// after the acknowledgement a second transaction confirms it, and only then do the units whose bodies ended complete
+// become landed. A crash between any two steps only repeats work: Recover asks the journal which open batches exist, and
+// the units behind the others are fetched again.
 //
 // # Failures
 //

@@ -56,6 +56,7 @@ type FeedStatus struct {
 	NextRun     time.Time
 	Listing     Trouble
 	Fetching    Trouble
+	Failed      int64 // attempts at units that failed, failures to find due ones included, counted up since the runner was made
 }
 
 // Trouble is a row of failures of one kind of work. It is over with the next success of that work.
@@ -160,6 +161,9 @@ func (f *feed) failed(w work, err error) {
 	same := t.Err != nil && fault.KindOf(t.Err) == fault.KindOf(err)
 	t.Failures++
 	t.Err, t.At = err, f.r.deps.Clock.Now()
+	if w == fetching {
+		f.status.Failed++
+	}
 	f.mu.Unlock()
 	f.r.deps.Metrics.failure(f.r.cfg.Connector.Name, f.contentType, fault.KindOf(err))
 	if !same {

@@ -18,8 +18,9 @@ const (
 
 // fetcher works through units of one feed. Each has its own buffers; a feed runs Parallel of them.
 type fetcher struct {
-	f    *feed
-	prep *preparer
+	f     *feed
+	prep  *preparer
+	sieve *sieve
 }
 
 func (w *fetcher) run(ctx context.Context, work <-chan task) {
@@ -48,13 +49,17 @@ func (w *fetcher) fetch(ctx context.Context, u task) error {
 		return err
 	}
 	frag := w.fragment(u, reserveStep)
-	total := &Counts{} // of all parts; only the publisher touches it, in the order of submission
+	total := &tally{} // of all parts; only the publisher touches it, in the order of submission
 	for item, err := range w.f.r.cfg.Source.Fetch(ctx, u.Unit) {
 		if err != nil {
 			p.release(frag.reserved)
 			return err
 		}
 		rec, _ := w.prep.prepare(item, u.ContentType, u.ContentID)
+		if by := w.sieve.drops(w.prep, &rec, &frag.unit); by != "" {
+			frag.drop(by, int64(len(item.Raw)))
+			continue
+		}
 		frag.items = append(frag.items, rec)
 		frag.bytes += int64(len(item.Raw))
 		if w.full(frag) {
@@ -70,8 +75,8 @@ func (w *fetcher) fetch(ctx context.Context, u task) error {
 	frag.complete = true
 	frag.lookAt, frag.total = w.nextLook(u), total
 	frag.done = func(c Counts, err error) {
-		total.add(c)
-		w.landed(u, *total, err)
+		total.add(c, frag.filtered)
+		w.landed(u, total, err)
 	}
 	err := p.askLake(ctx, frag.items, u.AskLake)
 	if err == nil {
@@ -99,9 +104,9 @@ func (w *fetcher) full(frag *fragment) bool {
 }
 
 // handOver submits a part of a unit and returns the fragment for the next part.
-func (w *fetcher) handOver(ctx context.Context, u task, frag *fragment, total *Counts) (*fragment, error) {
+func (w *fetcher) handOver(ctx context.Context, u task, frag *fragment, total *tally) (*fragment, error) {
 	p := w.f.r.deps.Publisher
-	frag.done = func(c Counts, _ error) { total.add(c) }
+	frag.done = func(c Counts, _ error) { total.add(c, frag.filtered) }
 	err := p.askLake(ctx, frag.items, u.AskLake)
 	if err == nil {
 		err = p.submit(ctx, frag)
@@ -126,11 +131,11 @@ func (w *fetcher) fragment(u task, reserved int64) *fragment {
 
 // landed is told that the unit's last fragment was confirmed. Without confirmation (the process stops, or lost its
 // term) the ledger still has the unit as it was, so it is fetched again.
-func (w *fetcher) landed(u task, c Counts, err error) {
+func (w *fetcher) landed(u task, c *tally, err error) {
 	if err == nil {
 		w.f.succeeded(fetching)
 		w.f.r.deps.Metrics.landed(w.f.r.cfg.Connector.Name, w.f.contentType, c, u.look)
-		if u.look && c.Records > 0 {
+		if u.look && c.Records > released(&u.LedgerUnit, c.Filtered) {
 			w.f.grew()
 		}
 	}

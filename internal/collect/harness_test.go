@@ -17,6 +17,7 @@ import (
 	"sluice/internal/clock"
 	"sluice/internal/fault"
 	"sluice/internal/journal"
+	"sluice/internal/normalize"
 	"sluice/internal/rawjson"
 	"sluice/internal/record"
 	"sluice/internal/source"
@@ -158,6 +159,7 @@ type harness struct {
 	state   *state.Store
 	journal *journal.Journal
 	lake    *fakeLake
+	metrics *Metrics // nil: nothing is counted
 }
 
 func newHarness(t *testing.T) *harness {
@@ -244,7 +246,11 @@ func (h *harness) startGuarded(guard func() error) *running {
 	h.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	p := NewPublisher(PublisherConfig{State: h.state, Journal: h.journal, Clock: clock.NewScaled(50), Logger: log, Holder: "test", Guard: guard, Lake: h.lake})
-	m := NewManager(Deps{State: h.state, Publisher: p, Clock: clock.NewScaled(50), Logger: log}, nil)
+	normalizer, err := normalize.New()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	m := NewManager(Deps{State: h.state, Publisher: p, Clock: clock.NewScaled(50), Logger: log, Normalizer: normalizer, Metrics: h.metrics}, nil)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
 	pubCtx, stopPublisher := context.WithCancel(context.WithoutCancel(h.t.Context()))
 	var wg sync.WaitGroup
@@ -293,12 +299,17 @@ func (h *harness) waitFor(what string, cond func() bool) {
 
 func (h *harness) total(contentType string) state.Total {
 	h.t.Helper()
+	return h.totalOf("c1", contentType)
+}
+
+func (h *harness) totalOf(connectorID, contentType string) state.Total {
+	h.t.Helper()
 	totals, err := h.state.Totals(h.t.Context())
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	for _, t := range totals {
-		if t.ConnectorID == "c1" && t.ContentType == contentType {
+		if t.ConnectorID == connectorID && t.ContentType == contentType {
 			return t
 		}
 	}

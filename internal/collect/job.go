@@ -67,7 +67,7 @@ func (m *Manager) Collect(connectorID string, since, until time.Time) (Job, erro
 	if base == nil {
 		return Job{}, fault.New(fault.Unavailable, "collect", "the server is stopping")
 	}
-	if err := m.keepJob(base, *j); err != nil { //nolint:contextcheck // the job outlives the request
+	if err := m.keepJob(base, *j); err != nil {
 		return Job{}, err
 	}
 	answer := *j

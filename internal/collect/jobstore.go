@@ -57,7 +57,7 @@ func (m *Manager) resumeJobs(ctx context.Context, r *Runner) {
 			continue // another connector's, or it is running
 		}
 		r.log.Info("going on with a back-fill of an earlier run", "job", id, "since", stored.Since, "until", stored.Until)
-		m.goJob(r, &Job{
+		m.goJob(r, &Job{ //nolint:contextcheck // jobs live under the context of Run, which is m.base
 			ID: id, ConnectorID: stored.ConnectorID, Name: r.cfg.Connector.Name, Since: stored.Since, Until: stored.Until,
 			Backfill: true, Started: stored.Started,
 		})

@@ -101,7 +101,7 @@ func (v *verification) grace() time.Duration { return 2*v.f.r.cfg.Interval + 10*
 // judgeUnknown judges a unit that the service lists and the ledger does not have.
 func (v *verification) judgeUnknown(id record.UnitID, u record.Unit) {
 	h := v.holdings[id]
-	if h.Rows == 0 && v.now.Sub(u.Created) < v.grace() {
+	if young := v.now.Sub(u.Created) < v.grace(); h.Rows == 0 && (young || !u.Created.Before(v.marks.ListedUntil)) {
 		v.tally(u.Created, Tally{Listed: 1, Waiting: 1})
 		return
 	}

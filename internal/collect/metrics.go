@@ -10,6 +10,7 @@ import (
 type Metrics struct {
 	units    *prometheus.CounterVec
 	records  *prometheus.CounterVec
+	filtered *prometheus.CounterVec
 	failures *prometheus.CounterVec
 	batches  prometheus.Counter
 	bytes    prometheus.Counter
@@ -25,6 +26,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_records_total", Help: "Records fetched by what became of them: landed, duplicate, filtered, malformed.",
 		}, append(labels, "result")),
+		filtered: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_filtered_records_total", Help: "Records that log filters dropped, by filter.",
+		}, append(labels, "filter")),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_collect_errors_total", Help: "Failed listings and fetches by kind of failure.",
 		}, append(labels, "kind")),
@@ -35,7 +39,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "sluice_journal_written_bytes_total", Help: "Bytes written to the journal, compressed.",
 		}),
 	}
-	reg.MustRegister(m.units, m.records, m.failures, m.batches, m.bytes)
+	reg.MustRegister(m.units, m.records, m.filtered, m.failures, m.batches, m.bytes)
 	return m
 }
 
@@ -51,7 +55,7 @@ func (m *Metrics) lost(connector, contentType string) {
 	}
 }
 
-func (m *Metrics) landed(connector, contentType string, c Counts, look bool) {
+func (m *Metrics) landed(connector, contentType string, c *tally, look bool) {
 	if m == nil {
 		return
 	}
@@ -64,6 +68,9 @@ func (m *Metrics) landed(connector, contentType string, c Counts, look bool) {
 		"landed": c.Records, "duplicate": c.Duplicates, "filtered": c.Filtered, "malformed": c.Malformed,
 	} {
 		m.records.WithLabelValues(connector, contentType, result).Add(float64(n))
+	}
+	for filter, n := range c.byFilter {
+		m.filtered.WithLabelValues(connector, contentType, filter).Add(float64(n))
 	}
 }
 

@@ -44,19 +44,37 @@ func (c *Counts) add(o Counts) {
 	c.Malformed += o.Malformed
 }
 
+// tally is what became of a unit.
+type tally struct {
+	Counts
+	byFilter map[string]int64 // Filtered by the filter
+}
+
+func (t *tally) add(c Counts, byFilter map[string]int64) {
+	t.Counts.add(c)
+	if t.byFilter == nil && len(byFilter) > 0 {
+		t.byFilter = map[string]int64{}
+	}
+	for name, n := range byFilter {
+		t.byFilter[name] += n
+	}
+}
+
 // fragment is a part of a unit on its way to the journal, usually the whole unit.
 type fragment struct {
 	connector *record.Connector
 	unit      record.BatchUnit // Connector is set when the batch is frozen
 	add       *record.Unit     // the unit is not in the ledger yet (imports)
 	items     []prepared
-	bytes     int64     // raw, for the ledger
-	complete  bool      // the unit's body ended here, complete and valid
-	asked     bool      // the lake was asked for every record of the unit
-	look      bool      // of a second look
-	lookAt    time.Time // when the unit is to be looked at again; zero: not
-	total     *Counts   // of the parts before; only the publisher touches it
-	reserved  int64     // of the memory budget; given back when the batch is done
+	bytes     int64            // raw
+	filtered  map[string]int64 // records that are not in items, by the filter that dropped them
+	dropped   int64            // their raw bytes
+	complete  bool             // the unit's body ended here, complete and valid
+	asked     bool             // the lake was asked for every record of the unit
+	look      bool             // of a second look
+	lookAt    time.Time        // when the unit is to be looked at again; zero: not
+	total     *tally           // of the parts before; only the publisher touches it
+	reserved  int64            // of the memory budget; given back when the batch is done
 	// done is called once, after the batch was confirmed (nil error) or when it is certain that this process will
 	// not confirm it. It must not block.
 	done   func(Counts, error)
@@ -384,6 +402,9 @@ func (p *Publisher) claim(s *state.Step, group []*fragment) (*record.Batch, erro
 	b := &builder{batch: &record.Batch{Epoch: p.term.Epoch, Number: number}, connectors: map[string]int{}}
 	counts := b.build(group, results, variants)
 	if err := s.Count(number, counts); err != nil {
+		return nil, err
+	}
+	if err := s.CountFiltered(number, filteredOf(group)); err != nil {
 		return nil, err
 	}
 	if err := scheduleLooks(s, group, p.cfg.Clock.Now()); err != nil {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"sluice/internal/clock"
+	"sluice/internal/filter"
+	"sluice/internal/normalize"
 	"sluice/internal/record"
 	"sluice/internal/source"
 	"sluice/internal/state"
@@ -23,6 +25,7 @@ type RunnerConfig struct {
 	MaxWindow    time.Duration // longest window of a listing
 	Retention    time.Duration // how far back the service lists
 	SecondLook   float64       // share of the units that are fetched a second time after an hour; 0 to 1
+	Filters      *filter.Set   // what is not kept; nil: everything is
 }
 
 // Deps is what runners share.
@@ -32,6 +35,8 @@ type Deps struct {
 	Clock     clock.Clock
 	Logger    *slog.Logger
 	Metrics   *Metrics
+	// Normalizer computes the core fields that filters look at; needed where a connector has filters.
+	Normalizer *normalize.Normalizer
 }
 
 // Runner collects one connector.
@@ -64,11 +69,35 @@ func (r *Runner) Run(ctx context.Context) {
 		wg.Go(func() { f.schedule(ctx) })
 		wg.Go(func() { f.dispatch(ctx, work) })
 		for range r.cfg.Parallel {
-			w := &fetcher{f: f, prep: &preparer{connector: &r.cfg.Connector, now: r.deps.Clock.Now}}
+			w := &fetcher{
+				f: f, prep: &preparer{connector: &r.cfg.Connector, now: r.deps.Clock.Now},
+				sieve: newSieve(r.cfg.Filters, r.deps.Normalizer),
+			}
 			wg.Go(func() { w.run(ctx, work) })
 		}
 	}
+	if t, ok := r.cfg.Source.(source.Tender); ok {
+		wg.Go(func() { r.tend(ctx, t) })
+	}
 	wg.Wait()
+}
+
+// tendEvery is how often a source looks after what it has set up at the service.
+const tendEvery = 15 * time.Minute
+
+func (r *Runner) tend(ctx context.Context, t source.Tender) {
+	for wait := time.Minute / 4; r.deps.Clock.Sleep(ctx, wait) == nil; wait = tendEvery {
+		t.Tend(ctx, r.cfg.ContentTypes)
+	}
+}
+
+// PokeType makes one content type list now.
+func (r *Runner) PokeType(contentType string) {
+	for _, f := range r.feeds {
+		if f.contentType == contentType {
+			signal(f.poke)
+		}
+	}
 }
 
 // pause holds back fetches for d, of this runner's clock.
@@ -174,6 +203,9 @@ func (r *Runner) listAll(ctx context.Context, seen func(record.Unit), window fun
 	wg.Wait()
 	return failed
 }
+
+// Source is what the runner collects from.
+func (r *Runner) Source() source.Source { return r.cfg.Source }
 
 // Fetching reports whether a unit is being fetched now, or is on its way to the journal.
 func (r *Runner) Fetching(contentType string, id record.UnitID) bool {

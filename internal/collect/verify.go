@@ -123,6 +123,7 @@ type verification struct {
 	listed      map[record.UnitID]record.Unit      // by the service, now
 	ledger      map[record.UnitID]state.LedgerUnit // of the window, and what was listed
 	holdings    map[record.UnitID]Holding          // all of the lake that can matter
+	marks       state.FeedMarks                    // how far collecting has listed
 	position    state.Position                     // of the snapshot that was counted
 	report      FeedReport
 }
@@ -196,6 +197,10 @@ func (v *verification) readLedger(ctx context.Context) error {
 			v.ledger[u.ID] = u
 		}
 		cursor = units[len(units)-1].Cursor()
+	}
+	var err error
+	if v.marks, err = s.FeedMarks(ctx, id, v.f.contentType); err != nil {
+		return err
 	}
 	gaps, err := s.Gaps(ctx, id)
 	if err != nil {

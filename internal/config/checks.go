@@ -20,6 +20,8 @@ const (
 	keyAPIAccessKey    = "api_access_key"
 	keyCertificateFile = "certificate_file"
 	keyCertificatePass = "certificate_password"
+	keyCredential      = "credential"
+	keyManagedID       = "managed_identity_id"
 	keyPlan            = "subscription_plan"
 	keyAuthority       = "authentication_endpoint"
 	keyNoVerify        = "disable_ssl_verification"
@@ -37,9 +39,6 @@ func (r *reader) checkConnector(e *entry, d source.Properties) {
 	r.checkCredential(e, d)
 	r.checkIdentifiers(e)
 	r.warnConnector(e)
-	if n := e.nodes[keyLogFilters]; n != nil && len(n.Content) > 0 {
-		r.report(n, join(e.path, keyLogFilters), "log filters are not available in this version")
-	}
 }
 
 // checkName checks a name that ends up in records, subjects and file names.
@@ -82,24 +81,66 @@ func nameError(name string) error {
 	return nil
 }
 
-// checkCredential demands exactly one of secret and certificate from drivers that take both.
+// Values of the option credential.
+const (
+	credentialSecret      = "secret"
+	credentialCertificate = "certificate"
+	credentialWorkload    = "workload_identity"
+	credentialManaged     = "managed_identity"
+)
+
+// checkCredential demands exactly one of secret and certificate from drivers that take both, or none with an identity.
 func (r *reader) checkCredential(e *entry, d source.Properties) {
 	_, takesKey := findOption(d.Options, keyAPIAccessKey)
 	_, takesCertificate := findOption(d.Options, keyCertificateFile)
 	if takesKey && takesCertificate {
-		key, certificate := e.given(keyAPIAccessKey), e.given(keyCertificateFile)
-		switch {
-		case key && certificate:
-			r.report(e.nodes[keyCertificateFile], join(e.path, keyCertificateFile), "give either %s or %s, not both", keyAPIAccessKey, keyCertificateFile)
-		case !key && !certificate:
-			r.report(e.node, join(e.path, keyAPIAccessKey), "is missing: give %s or %s", keyAPIAccessKey, keyCertificateFile)
-		}
-		if e.given(keyCertificatePass) && !certificate {
-			r.report(e.nodes[keyCertificatePass], join(e.path, keyCertificatePass), "needs %s", keyCertificateFile)
-		}
+		r.checkGiven(e)
 	}
 	if key, ok := e.spec[keyAPIAccessKey].(string); ok && option.IsGUID(key) {
 		r.report(e.nodes[keyAPIAccessKey], join(e.path, keyAPIAccessKey), "looks like the ID of a secret: paste the secret's Value, which the portal shows once")
+	}
+}
+
+// checkGiven compares what is given with the way of signing in, which may be said or follows from what is given.
+func (r *reader) checkGiven(e *entry) {
+	way, _ := e.values[keyCredential].(string)
+	if option.HasReference(way) {
+		return // known when the connector starts
+	}
+	key, certificate := e.given(keyAPIAccessKey), e.given(keyCertificateFile)
+	useless := func(names ...string) {
+		for _, name := range names {
+			if e.given(name) {
+				r.report(e.nodes[name], join(e.path, name), "is not used with %s %s: remove it", keyCredential, way)
+			}
+		}
+	}
+	switch {
+	case way == credentialWorkload || way == credentialManaged:
+		useless(keyAPIAccessKey, keyCertificateFile, keyCertificatePass)
+	case way == credentialSecret:
+		useless(keyCertificateFile, keyCertificatePass)
+	case way == credentialCertificate:
+		useless(keyAPIAccessKey)
+	case key && certificate:
+		r.report(e.nodes[keyCertificateFile], join(e.path, keyCertificateFile), "give either %s or %s, not both", keyAPIAccessKey, keyCertificateFile)
+	case !key && !certificate:
+		r.report(e.node, join(e.path, keyAPIAccessKey), "is missing: give %s or %s", keyAPIAccessKey, keyCertificateFile)
+	}
+	switch {
+	case way == credentialSecret && !key:
+		r.report(e.node, join(e.path, keyAPIAccessKey), "is missing: %s %s needs it", keyCredential, way)
+	case way == credentialCertificate && !certificate:
+		r.report(e.node, join(e.path, keyCertificateFile), "is missing: %s %s needs it", keyCredential, way)
+	case way == "" && e.given(keyCertificatePass) && !certificate:
+		r.report(e.nodes[keyCertificatePass], join(e.path, keyCertificatePass), "needs %s", keyCertificateFile)
+	}
+	id, _ := e.values[keyManagedID].(string)
+	switch {
+	case e.given(keyManagedID) && way != credentialManaged:
+		r.report(e.nodes[keyManagedID], join(e.path, keyManagedID), "needs %s %s", keyCredential, credentialManaged)
+	case id != "" && id != "system" && !option.IsGUID(id) && !option.HasReference(id):
+		r.report(e.nodes[keyManagedID], join(e.path, keyManagedID), "must be the client ID of a managed identity, a GUID, or the word system")
 	}
 }
 
@@ -123,7 +164,7 @@ func (r *reader) warnConnector(e *entry) {
 		r.warn(e.nodes[keyNoVerify], join(e.path, keyNoVerify), "the service's certificate is not checked: anybody on the way can read and change the logs; prefer ca_file")
 	}
 	for _, key := range []string{keyAPIAccessKey, keyCertificatePass} {
-		if text, ok := e.spec[key].(string); ok && option.NewRef(text).Literal() {
+		if text, ok := e.spec[key].(string); ok && text != KeptSecret && option.NewRef(text).Literal() {
 			r.warn(e.nodes[key], join(e.path, key), "the secret stands in the document: prefer ${env:NAME} or ${file:PATH}")
 		}
 	}

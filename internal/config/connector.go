@@ -29,8 +29,8 @@ type Connector struct {
 
 // place is where the identity of a connector stands in its document.
 type place struct {
-	path         string
-	name, tenant *yaml.Node
+	path                  string
+	name, tenant, filters *yaml.Node
 }
 
 // newConnector builds a connector from decoded options. What could not be decoded has its zero value.
@@ -130,11 +130,13 @@ func (r *reader) connector(n *yaml.Node, path string) (Connector, bool) {
 	if !known {
 		also = r.everyDriverOption()
 	}
+	r.keeps = !r.stored
 	e := r.options(n, fields, path, options, also...)
+	r.keeps = false
 	r.checkConnector(&e, driver)
 	c := newConnector(option.NewValues(options, e.spec), option.NewValues(options, e.values))
 	c.Pos = r.position(n)
-	c.at = place{path: path, name: e.nodes[keyName], tenant: e.nodes[keyTenantName]}
+	c.at = place{path: path, name: e.nodes[keyName], tenant: e.nodes[keyTenantName], filters: e.nodes[keyLogFilters]}
 	return c, true
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sluice/internal/fault"
+	"sluice/internal/option"
 )
 
 const whole = `name: a
@@ -143,11 +144,51 @@ func TestLiteralSecretIsKeptAndHidden(t *testing.T) {
 			t.Errorf("%s tells the secret: %s", form, text)
 		}
 	}
-	if !strings.Contains(yaml.String(), "'[redacted]'") {
+	if !strings.Contains(yaml.String(), "api_access_key: ${sealed}\n") {
 		t.Errorf("got %s", &yaml)
 	}
-	if _, err := ParseApply("printed", yaml.Bytes(), drivers()); err == nil || !strings.Contains(err.Error(), "hidden on output") {
-		t.Errorf("a hidden secret was taken for a secret: %v", err)
+}
+
+// What `sluice get` prints of a stored connector can be applied again, whatever its secret is.
+func TestPrintedSecretsAreKept(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"hunter2~.-_<&>", "@Sluice.Sealed(v1.0123456789ab.d3JhcHBlZA.Ym94)", "${env:SLUICE_TEST_SECRET}", "${file:/run/secrets/m365}",
+		"@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/m365)", "@Microsoft.KeyVault(VaultName=contoso;SecretName=m365)",
+	} {
+		stored, err := FromSpec([]byte(strings.Replace(string(one(t, whole).SpecJSON()), "${env:SLUICE_TEST_SECRET}", text, 1)), drivers())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var printed bytes.Buffer
+		if err := WriteYAML(&printed, []Connector{stored}); err != nil {
+			t.Fatal(err)
+		}
+		for form, document := range map[string][]byte{"yaml": printed.Bytes(), "json": stored.JSON()} {
+			if strings.Contains(string(document), "hunter2") || strings.Contains(string(document), option.SealedPrefix) {
+				t.Errorf("%s tells the secret: %s", form, document)
+			}
+			apply, err := ParseApply(form, document, drivers())
+			if err != nil {
+				t.Errorf("%s: %v", text, err)
+				continue
+			}
+			if len(apply.Warnings) > 0 {
+				t.Errorf("%s: %v", form, apply.Warnings)
+			}
+			kept, missing := apply.Connectors[0].Keep(stored)
+			if string(kept.SpecJSON()) != string(stored.SpecJSON()) || len(missing) > 0 || len(kept.Kept()) > 0 || len(kept.Diff(stored)) > 0 ||
+				kept.Values.Secret("api_access_key").Text() != text {
+				t.Errorf("%s comes back as %s, missing %v", form, kept.SpecJSON(), missing)
+			}
+		}
+	}
+	c := one(t, strings.Replace(whole, "${env:SLUICE_TEST_SECRET}", KeptSecret, 1))
+	if _, missing := c.Keep(Connector{}); !slices.Equal(missing, []string{"api_access_key"}) {
+		t.Errorf("missing: %v", missing)
+	}
+	if _, err := FromSpec(c.SpecJSON(), drivers()); err == nil {
+		t.Error("a stored connector holds a mark in the place of a secret")
 	}
 }
 
@@ -284,7 +325,8 @@ func TestResolveSecret(t *testing.T) {
 		{ref: "${file:" + dir + "}", err: dir},
 		{ref: "${file:" + empty + "}", err: "is empty"},
 		{ref: "${file:" + large + "}", err: "too large"},
-		{ref: "@Microsoft.KeyVault(SecretUri=https://v.example/s)", err: "not available in this version"},
+		{ref: "@Microsoft.KeyVault(SecretUri=https://v.example/s)", err: "not possible here"},
+		{ref: "@Sluice.Sealed(v1.0123456789ab.d3JhcHBlZA.Ym94)", err: "sealed"},
 		{ref: "hunter2${x}", err: "unknown reference"},
 	} {
 		got, err := ResolveSecret(tt.ref)

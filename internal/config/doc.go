@@ -22,18 +22,28 @@
 // # Secrets and references
 //
 // A text may name a place instead of holding the value: ${env:NAME}, ${file:PATH} and, for secrets,
-// @Microsoft.KeyVault(SecretUri=...). A secret stays as it was given in every form that this package stores, and is
-// looked up by ResolveSecret at the moment of use, so that a rotated secret needs no restart and no copy of it exists
-// elsewhere. References in other options are looked up by Load and by Connector.Resolve. No message quotes a secret,
-// and the writers print a literal one as "[redacted]".
+// @Microsoft.KeyVault(SecretUri=...). A secret stays as it was given in every form that this package makes, and is
+// looked up when it is used (package vault), so that a rotated secret needs no restart and no copy of it exists elsewhere.
+// References in other options are looked up by Load and by Connector.Resolve. No message quotes a secret.
+//
+// A literal secret is sealed by the caller before a connector is stored; FromSpec takes the sealed text, which no document
+// may hold. The writers print a literal or sealed secret as KeptSecret. ParseApply takes that for a connector, and
+// Connector.Keep puts the stored secret in its place: so what `sluice get` prints can be applied.
 //
 // # Three forms of a connector
 //
 //	document --Load, ParseApply--> Connector --SpecJSON--> state database --FromSpec--> Connector
 //	                                         --WriteYAML--> `sluice get -o yaml`, which ParseApply reads back
 //
+// Log filters (package filter) have the same three forms: Filter, Filter.SpecJSON and FilterFromSpec, WriteFiltersYAML.
+// That the filters exist to which a connector refers is checked by CheckLogFilters, which the caller gives the names of
+// all of them.
+//
 // SpecJSON is canonical: the given keys, in the order of their declaration, in one spelling each. Two connectors are
 // configured alike exactly when their SpecJSON is equal.
+//
+// The targets of notifications (File.Notifications) and the applications of consent (File.Consent, which package consent
+// reads) stand only in the file of the server and have no other form.
 //
 // Everything here is a function of its arguments and safe for concurrent use.
 package config

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sluice/internal/option"
+	"sluice/internal/webhook"
 )
 
 func TestDeclarations(t *testing.T) {
@@ -20,8 +21,10 @@ func TestDeclarations(t *testing.T) {
 	if err := option.CheckDeclarations(ServerOptions()); err != nil {
 		t.Error(err)
 	}
-	if err := option.CheckDeclarations(LakeOptions()); err != nil {
-		t.Error(err)
+	for _, group := range [][]option.Option{LakeOptions(), SecretsOptions(), webhook.Options()} {
+		if err := option.CheckDeclarations(group); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -40,13 +43,14 @@ func TestSchemaAndReferenceAreComplete(t *testing.T) {
 					}
 				}
 			}
-			Lake struct{ Properties map[string]any }
+			Lake, Secrets, Webhook struct{ Properties map[string]any }
 		}
 	}
 	if err := json.Unmarshal(JSONSchema(drivers()), &schema); err != nil {
 		t.Fatal(err)
 	}
-	if len(schema.Properties.Lake.Properties) != len(LakeOptions()) || schema.Properties.Data == nil {
+	if len(schema.Properties.Lake.Properties) != len(LakeOptions()) || len(schema.Properties.Secrets.Properties) != len(SecretsOptions()) ||
+		len(schema.Properties.Webhook.Properties) != len(webhook.Options()) || schema.Properties.Data == nil {
 		t.Errorf("server part: %+v", schema.Properties)
 	}
 	for i, d := range drivers() {
@@ -103,7 +107,7 @@ func TestReferencePages(t *testing.T) {
 	t.Parallel()
 	pages := ReferencePages(drivers())
 	names := slices.Sorted(maps.Keys(pages))
-	if want := []string{"server.md", "sluice.schema.json", "source-microsoft_defender_for_cloud_apps.md", "source-office365.md"}; !slices.Equal(names, want) {
+	if want := []string{"filters.md", "notifications.md", "server.md", "sluice.schema.json", "source-microsoft_defender_for_cloud_apps.md", "source-office365.md"}; !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}
 	if !strings.Contains(string(pages["server.md"]), "| `retention` | duration | `365d` |") {

@@ -16,9 +16,11 @@ func office365() source.Properties {
 			{Name: "authentication_endpoint", Type: option.URL, Default: "https://login.microsoftonline.com", Help: "Where tokens come from."},
 			{Name: "directory_id", Type: option.GUID, Required: true, Fixed: true, Help: "Directory (tenant) ID."},
 			{Name: "application_id", Type: option.GUID, Required: true, Help: "Application (client) ID."},
+			{Name: "credential", Choices: []string{"secret", "certificate", "workload_identity", "managed_identity"}, Help: "What the application proves itself with."},
 			{Name: "api_access_key", Secret: true, Help: "Value of the client secret."},
 			{Name: "certificate_file", Type: option.File, Help: "Certificate with key, PEM or PFX, instead of the secret."},
 			{Name: "certificate_password", Secret: true, Help: "Password of the PFX file."},
+			{Name: "managed_identity_id", Help: "Which identity of the machine."},
 			{Name: "publisher_id", Type: option.GUID, Advanced: true, Help: "PublisherIdentifier."},
 			{Name: "max_parallel_fetches", Type: option.Int, Default: 16, Min: 1, Max: 256, Help: "Blobs fetched at the same time, per content type."},
 			{Name: "requests_per_minute", Type: option.Int, Default: 1200, Min: 0, Max: 100000, Help: "Ceiling per Microsoft tenant | 0 is none."},
@@ -51,6 +53,7 @@ func environment(name string) (string, bool) {
 		"EMPTY":     "",
 		"DATA":      "/var/lib/sluice",
 		"DOLLAR":    "/srv/${env:DATA}",
+		"MAILHOST":  "smtp.example",
 	}[name]
 	return v, ok
 }

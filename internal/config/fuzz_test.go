@@ -27,6 +27,7 @@ func FuzzLoad(f *testing.F) {
 		file, err := Load("f", data, drivers(), nil)
 		if err == nil {
 			hideNothing(t, file.Connectors)
+			filterRoundTrip(t, file.Filters)
 			return
 		}
 		var problems Problems

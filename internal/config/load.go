@@ -11,27 +11,40 @@ import (
 
 // File is a checked sluice.yaml.
 type File struct {
-	Path       string
-	Server     Server
-	Connectors []Connector
-	Warnings   Problems // oddities that do not hinder, in document order
+	Path          string
+	Server        Server
+	Connectors    []Connector
+	Filters       []Filter
+	Notifications []Notification
+	Consent       *yaml.Node // the list `consent` as it stands, for package consent; nil: none
+	Warnings      Problems   // oddities that do not hinder, in document order
 }
 
 // Apply is what `sluice apply` was given.
 type Apply struct {
 	Connectors []Connector
+	Filters    []Filter
 	Warnings   Problems // oddities that do not hinder, in document order
 }
 
-// Keys of a document that hold lists of entries.
+// Keys of a document that hold lists or groups.
 const (
-	keyConnectors   = "connectors"
-	keyDestinations = "destinations"
-	keyFilters      = "filters"
-	keyLake         = "lake"
+	keyConnectors    = "connectors"
+	keyDestinations  = "destinations"
+	keyFilters       = "filters"
+	keyLake          = "lake"
+	keySecrets       = "secrets"
+	keyNotifications = "notifications"
+	keyConsent       = "consent"
+	keyWebhook       = "webhook"
 )
 
+// listKeys are the lists that every document can hold, fileKeys what only the file of the server can.
 func listKeys() []string { return []string{keyConnectors, keyDestinations, keyFilters} }
+
+func fileKeys() []string {
+	return []string{keyLake, keySecrets, keyWebhook, keyNotifications, keyConsent}
+}
 
 // Load checks the content of sluice.yaml, which is named path in messages. drivers are the connector types that exist.
 // env looks up the references in settings that are no secrets; with nil these are neither looked up nor checked. An
@@ -49,8 +62,17 @@ func Load(path string, data []byte, drivers []source.Properties, env Lookup) (*F
 	}
 	if fields, ok := r.mapping(root, "", "a configuration"); ok {
 		file.Server = r.server(root, fields)
-		file.Connectors = r.lists(fields)
+		file.Connectors, file.Filters = r.lists(fields)
+		for _, f := range fields {
+			switch f.name {
+			case keyNotifications:
+				file.Notifications = r.notifications(f.value, keyNotifications)
+			case keyConsent:
+				file.Consent = f.value
+			}
+		}
 		r.checkTogether(file.Connectors)
+		r.checkFilterNames(file.Filters)
 	}
 	if err := r.problems.sorted(); err != nil {
 		return nil, err
@@ -61,7 +83,7 @@ func Load(path string, data []byte, drivers []source.Properties, env Lookup) (*F
 }
 
 // ParseApply checks what `sluice apply` was given, named name in messages: YAML or JSON, one or several documents, each
-// either a group with the key `connectors`, a list of connectors, or one connector. References are kept and not looked
+// either a group with the keys `connectors` and `filters`, a list of connectors, or one connector. References are kept and not looked
 // up: see Connector.Resolve. The error is Problems with every mistake; the Apply is nil then.
 func ParseApply(name string, data []byte, drivers []source.Properties) (*Apply, error) {
 	r := &reader{file: name, drivers: drivers}
@@ -71,9 +93,12 @@ func ParseApply(name string, data []byte, drivers []source.Properties) (*Apply, 
 		r.report(nil, "", "holds no connector")
 	}
 	for _, root := range roots {
-		apply.Connectors = append(apply.Connectors, r.applied(root)...)
+		connectors, filters := r.applied(root)
+		apply.Connectors = append(apply.Connectors, connectors...)
+		apply.Filters = append(apply.Filters, filters...)
 	}
 	r.checkTogether(apply.Connectors)
+	r.checkFilterNames(apply.Filters)
 	if err := r.problems.sorted(); err != nil {
 		return nil, err
 	}
@@ -83,21 +108,21 @@ func ParseApply(name string, data []byte, drivers []source.Properties) (*Apply, 
 }
 
 // applied reads one document of ParseApply.
-func (r *reader) applied(root *yaml.Node) []Connector {
+func (r *reader) applied(root *yaml.Node) ([]Connector, []Filter) {
 	if root.Kind == yaml.SequenceNode {
-		return r.connectors(root, keyConnectors)
+		return r.connectors(root, keyConnectors), nil
 	}
 	if !isGroup(root) {
 		if c, ok := r.connector(root, ""); ok {
-			return []Connector{c}
+			return []Connector{c}, nil
 		}
-		return nil
+		return nil, nil
 	}
 	fields, ok := r.mapping(root, "", "a document")
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	server := append(optionNames(ServerOptions()), keyLake)
+	server := append(optionNames(ServerOptions()), fileKeys()...)
 	for _, f := range fields {
 		switch {
 		case slices.Contains(listKeys(), f.name):
@@ -113,7 +138,9 @@ func (r *reader) applied(root *yaml.Node) []Connector {
 // isGroup reports whether a document is a group of lists and not a single connector.
 func isGroup(root *yaml.Node) bool {
 	for i := 0; i+1 < len(root.Content); i += 2 {
-		if key := root.Content[i].Value; slices.Contains(listKeys(), key) && root.Content[i+1].Kind == yaml.SequenceNode || key == keyConnectors {
+		key := root.Content[i].Value
+		list := slices.Contains(listKeys(), key) && root.Content[i+1].Kind == yaml.SequenceNode
+		if list || key == keyConnectors || slices.Contains(fileKeys(), key) {
 			return true
 		}
 	}
@@ -121,24 +148,25 @@ func isGroup(root *yaml.Node) bool {
 }
 
 // lists reads the lists of entries of a document.
-func (r *reader) lists(fields []field) []Connector {
-	var connectors []Connector
+func (r *reader) lists(fields []field) (connectors []Connector, filters []Filter) {
 	for _, f := range fields {
 		switch f.name {
 		case keyConnectors:
 			connectors = r.connectors(f.value, keyConnectors)
-		case keyDestinations, keyFilters:
+		case keyFilters:
+			filters = r.filters(f.value, keyFilters)
+		case keyDestinations:
 			if !isNull(f.value) && (f.value.Kind != yaml.SequenceNode || len(f.value.Content) > 0) {
 				r.report(f.key, f.name, "%s are not available in this version", f.name)
 			}
 		}
 	}
-	return connectors
+	return connectors, filters
 }
 
 // FromSpec reads a connector from the JSON that SpecJSON wrote. References are kept. The error is Problems.
 func FromSpec(spec []byte, drivers []source.Properties) (Connector, error) {
-	r := &reader{file: "stored connector", drivers: drivers}
+	r := &reader{file: "stored connector", drivers: drivers, stored: true}
 	if !json.Valid(spec) {
 		r.report(nil, "", "not JSON")
 		return Connector{}, r.problems

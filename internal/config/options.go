@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/internal/health"
 	"sluice/internal/option"
 	"sluice/internal/source"
 )
@@ -20,6 +21,7 @@ const (
 	keyEnabled      = "enabled"
 	keyDirectoryID  = "directory_id"
 	keySecondLook   = "second_look_percent"
+	keyURL          = "url"
 )
 
 const (
@@ -29,7 +31,7 @@ const (
 	day    = 24 * hour
 )
 
-// ServerOptions declares the keys at the top of sluice.yaml, apart from the group `lake` and the lists of entries.
+// ServerOptions declares the keys at the top of sluice.yaml, apart from the groups and lists.
 func ServerOptions() []option.Option {
 	return []option.Option{
 		{Name: "data", Type: option.File, Default: "./data", Help: "Folder of everything that the server keeps: state, journal, lake and the token of the command line."},
@@ -70,7 +72,7 @@ func CommonOptions(d source.Properties) []option.Option {
 	if d.Type == "" {
 		types = nil
 	}
-	return []option.Option{
+	return append([]option.Option{
 		{Name: keyName, Required: true, Fixed: true, Example: "contoso-office365", Help: "Name of the connector, unique. Printable ASCII, at most 64 characters."},
 		{
 			Name: keyTenantName, Required: true, Fixed: true, Example: "Contoso",
@@ -92,7 +94,7 @@ func CommonOptions(d source.Properties) []option.Option {
 			Help: "Share of content that is read a second time an hour later, because Microsoft may serve it in part at first. When that ever brings more, all of the content type is read twice.",
 		},
 		{Name: keyEnabled, Type: option.Bool, Default: true, Help: "Whether the connector collects."},
-	}
+	}, health.Options()...)
 }
 
 // ConnectorOptions declares every key of a connector of the driver d, in canonical order.

@@ -7,6 +7,7 @@ import (
 
 	"sluice/internal/option"
 	"sluice/internal/source"
+	"sluice/internal/webhook"
 )
 
 // Reference returns the reference page, in Markdown, of the connectors of driver d: an example and every option.
@@ -33,7 +34,9 @@ func Reference(d source.Properties) string {
 		optionTable(&b, d.Options)
 	}
 	b.WriteString("\nA duration is written `90s`, `5m`, `1h30m` or `7d`; a bare number is a number of minutes. A text may name a place instead of a value: " +
-		"`${env:NAME}` is an environment variable and `${file:PATH}` the content of a file. Secrets are looked up at each use; `$${` stands for a literal `${`.\n")
+		"`${env:NAME}` is an environment variable and `${file:PATH}` the content of a file; `$${` stands for a literal `${`.\n\n" +
+		"A secret can also be `@Microsoft.KeyVault(SecretUri=https://VAULT.vault.azure.net/secrets/NAME)`. Secrets are looked up when they are used, and the connector starts over by itself when one has changed. " +
+		"A secret that is written out is sealed before it is stored, and `sluice get` shows it as `" + KeptSecret + "`; applied to the same connector, that leaves it as it is.\n")
 	return b.String()
 }
 
@@ -44,15 +47,22 @@ func ServerReference() string {
 	optionTable(&b, ServerOptions())
 	b.WriteString("\n## `lake`\n\n")
 	optionTable(&b, LakeOptions())
-	b.WriteString("\nThe entries of `connectors` are described on the page of their type.\n")
+	b.WriteString("\n## `webhook`\n\nThe listener for notifications of Microsoft. It is off unless `listen` is given.\n\n")
+	optionTable(&b, webhook.Options())
+	b.WriteString("\n## `secrets`\n\n")
+	optionTable(&b, SecretsOptions())
+	b.WriteString("\nThe entries of `connectors` are described on the page of their type, those of `filters` on the page of log filters, " +
+		"those of `notifications` on the page of notifications, those of `consent` on the page of consent.\n")
 	return b.String()
 }
 
 // ReferencePages returns the files of the folder docs/reference that follow from declarations, by file name: a page for
-// the server's settings, one for each connector type, and the JSON Schema.
+// the server's settings, one for log filters, one for notifications, one for each connector type, and the JSON Schema.
 func ReferencePages(drivers []source.Properties) map[string][]byte {
 	pages := map[string][]byte{
 		"server.md":          []byte(ServerReference()),
+		"filters.md":         []byte(FilterReference()),
+		"notifications.md":   []byte(NotificationReference()),
 		"sluice.schema.json": JSONSchema(drivers),
 	}
 	for _, d := range drivers {

@@ -29,6 +29,8 @@ type reader struct {
 	file     string
 	env      Lookup // nil: references in options that are no secrets stay unresolved
 	drivers  []source.Properties
+	stored   bool // the document comes from the state database: sealed secrets are expected
+	keeps    bool // KeptSecret is possible in what is read now
 	problems Problems
 	warnings Problems
 }
@@ -228,6 +230,24 @@ func (r *reader) option(e *entry, o option.Option, f field) {
 	v, ok := r.value(f.value, path)
 	if !ok {
 		return
+	}
+	if text, ok := v.(string); ok && o.Secret {
+		switch {
+		case option.IsSealed(text) && !r.stored:
+			r.report(f.value, path, "is what Sluice stores for a secret: give the secret again")
+			return
+		case text == KeptSecret && r.keeps:
+			e.spec[f.name], e.values[f.name] = text, text
+			return
+		case text == KeptSecret && !r.stored:
+			r.report(f.value, path, "%s stands for the stored secret of a connector, and nothing is stored here: give the secret again", KeptSecret)
+			return
+		case !r.stored:
+			if err := checkVaultReference(text); err != nil {
+				r.report(f.value, path, "%v", err)
+				return
+			}
+		}
 	}
 	spec, err := o.Decode(v)
 	if err != nil {

@@ -18,7 +18,13 @@ const maxReferenced = 64 << 10
 // ResolveSecret looks up a secret that was given as a reference and returns the text without trailing line ends. A
 // text without a reference is the secret itself. The error is of kind fault.Config, names the variable or file that
 // is missing and never quotes a secret. Call it at each use: what it returns may change.
+//
+// It knows the environment and files only: package vault also finds what is in Azure Key Vault or sealed.
 func ResolveSecret(ref string) (secret.Secret, error) {
+	if option.IsSealed(ref) {
+		return secret.Secret{}, fault.New(fault.Config, "resolve secret", "it is sealed, and belongs to the entry that it is stored with").
+			WithHint("give the secret again, best as ${env:NAME} or ${file:PATH}")
+	}
 	value, err := expand(ref, os.LookupEnv)
 	if err != nil {
 		return secret.Secret{}, fault.New(fault.Config, "resolve secret", err.Error()).
@@ -71,7 +77,7 @@ func expand(value string, env Lookup) (string, error) {
 			}
 			text.WriteString(v)
 		case option.VaultRef:
-			return "", errors.New("references into Azure Key Vault are not available in this version: give the secret as ${env:NAME} or ${file:PATH}")
+			return "", errors.New("a reference into Azure Key Vault is not possible here: give the secret as ${env:NAME} or ${file:PATH}")
 		default:
 			text.WriteString(p.Text)
 		}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"time"
 
+	"sluice/internal/notify"
 	"sluice/internal/option"
 	"sluice/internal/source"
+	"sluice/internal/webhook"
 )
 
 type object = map[string]any
@@ -26,8 +28,17 @@ func JSONSchema(drivers []source.Properties) []byte {
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	properties, _ := root["properties"].(object)
 	properties[keyLake] = groupSchema("The tables of records.", LakeOptions())
+	properties[keySecrets] = groupSchema("How secrets are kept and found.", SecretsOptions())
 	properties[keyConnectors] = object{"type": []string{"array", "null"}, "description": "What to collect.", "items": items}
-	for _, key := range []string{keyDestinations, keyFilters} {
+	properties[keyFilters] = object{"type": []string{"array", "null"}, "description": "Which records are not kept.", "items": filterSchema()}
+	properties[keyWebhook] = groupSchema("The listener for notifications of Microsoft.", webhook.Options())
+	properties[keyNotifications] = object{
+		"type": []string{"array", "null"}, "description": "Who is told when something turns bad and when it is over. Only in the file of the server.", "items": notificationSchema(),
+	}
+	properties[keyConsent] = object{
+		"type": []string{"array", "null"}, "description": "Multi-tenant applications that customers consent to. Only in the file of the server.", "items": object{"type": "object"},
+	}
+	for _, key := range []string{keyDestinations} {
 		properties[key] = object{"type": []string{"array", "null"}, "description": "Not available in this version.", "maxItems": 0}
 	}
 	var b bytes.Buffer
@@ -36,6 +47,14 @@ func JSONSchema(drivers []source.Properties) []byte {
 	enc.SetIndent("", "  ")
 	_ = enc.Encode(root) // texts, numbers and lists always encode, to a buffer
 	return b.Bytes()
+}
+
+func notificationSchema() object {
+	kinds := []any{}
+	for _, k := range notify.Kinds() {
+		kinds = append(kinds, groupSchema(k.Title, NotificationOptions(k)))
+	}
+	return object{"oneOf": kinds}
 }
 
 func groupSchema(title string, options []option.Option) object {

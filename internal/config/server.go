@@ -11,6 +11,7 @@ import (
 
 	"sluice/internal/option"
 	"sluice/internal/secret"
+	"sluice/internal/webhook"
 )
 
 // Server is the part of sluice.yaml that is about the server itself.
@@ -20,6 +21,8 @@ type Server struct {
 	State   secret.Secret // "sqlite" or a postgres:// URL, which may carry a password
 	Journal secret.Secret // "embedded" or nats:// URLs separated by commas, which may carry credentials
 	Lake    Lake
+	Secrets Secrets
+	Webhook webhook.Config // listener for notifications of Microsoft; zero: off
 }
 
 // The embedded engines, as the values of Server.State, Server.Journal and Lake.Warehouse.
@@ -38,7 +41,7 @@ type Lake struct {
 
 // server reads the server's settings out of the top-level fields.
 func (r *reader) server(root *yaml.Node, fields []field) Server {
-	also := append([]string{keyLake}, listKeys()...)
+	also := append(fileKeys(), listKeys()...)
 	top := r.options(root, fields, "", ServerOptions(), also...)
 	v := option.NewValues(ServerOptions(), top.values)
 	r.checkListen(&top, v.String("listen"))
@@ -50,11 +53,15 @@ func (r *reader) server(root *yaml.Node, fields []field) Server {
 		State:   secret.New(v.String("state")),
 		Journal: secret.New(v.String("journal")),
 	}
-	lake := &yaml.Node{Kind: yaml.MappingNode}
-	if n := top.nodes[keyLake]; n != nil && !isNull(n) {
-		lake = n
+	group := func(key string) *yaml.Node {
+		if n := top.nodes[key]; n != nil && !isNull(n) {
+			return n
+		}
+		return &yaml.Node{Kind: yaml.MappingNode}
 	}
-	s.Lake = r.lake(lake)
+	s.Lake = r.lake(group(keyLake))
+	s.Secrets = r.secrets(group(keySecrets))
+	s.Webhook = r.webhook(group(keyWebhook))
 	return s
 }
 

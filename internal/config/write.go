@@ -18,16 +18,16 @@ type pair struct {
 }
 
 // pairs returns the canonical form: the given keys, in the order of their declaration, in one spelling each. With
-// redact, literal secrets are replaced.
-func (c Connector) pairs(redact bool) []pair {
+// hide, literal and sealed secrets are replaced by KeptSecret.
+func (c Connector) pairs(hide bool) []pair {
 	var list []pair
 	for _, name := range c.spec.Names() {
 		v := c.spec.Get(name)
 		switch typed := v.(type) {
 		case option.Ref:
 			v = typed.Text()
-			if redact {
-				v = typed.String()
+			if hide && typed.Literal() {
+				v = KeptSecret
 			}
 		case time.Duration:
 			v = option.FormatDuration(typed)
@@ -40,10 +40,11 @@ func (c Connector) pairs(redact bool) []pair {
 }
 
 // SpecJSON returns the connector as it is stored in the state database: a JSON object of exactly the given keys in
-// canonical order, references kept. It may hold a literal secret and must not be shown: see JSON.
+// canonical order, references kept. It may hold a literal secret, so it is sealed before it is stored, and not shown: see
+// JSON.
 func (c Connector) SpecJSON() []byte { return encodePairs(c.pairs(false)) }
 
-// JSON returns SpecJSON with literal secrets replaced by "[redacted]", for `sluice get -o json` and the API.
+// JSON returns SpecJSON with literal secrets replaced by KeptSecret, for `sluice get -o json` and the API.
 func (c Connector) JSON() []byte { return encodePairs(c.pairs(true)) }
 
 func encodePairs(pairs []pair) []byte {
@@ -63,7 +64,7 @@ func encodePairs(pairs []pair) []byte {
 	return b.Bytes()
 }
 
-// MarshalYAML returns the connector as a mapping in canonical order with literal secrets replaced by "[redacted]".
+// MarshalYAML returns the connector as a mapping in canonical order with literal secrets replaced by KeptSecret.
 func (c Connector) MarshalYAML() (any, error) {
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	for _, p := range c.pairs(true) {
@@ -80,8 +81,8 @@ func (c Connector) MarshalYAML() (any, error) {
 	return n, nil
 }
 
-// WriteYAML writes the document that `sluice get -o yaml` prints. ParseApply reads it back to the same connectors,
-// unless a literal secret was replaced, which ParseApply then reports.
+// WriteYAML writes the document that `sluice get -o yaml` prints. ParseApply reads it back to the same connectors, except
+// for literal secrets, which Connector.Keep puts back.
 func WriteYAML(w io.Writer, connectors []Connector) error {
 	enc := yaml.NewEncoder(w)
 	enc.SetIndent(2)

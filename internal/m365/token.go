@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +21,7 @@ import (
 	"sluice/internal/secret"
 )
 
-// Credential is what an application proves itself with. Exactly one of Secret and CertificateFile is set.
+// Credential is what an application proves itself with. Exactly one of Secret, CertificateFile and Identity is set.
 type Credential struct {
 	LoginURL            string // sign-in host, https://login.microsoftonline.com
 	TenantID            string // directory (tenant) id or a verified domain
@@ -28,6 +29,9 @@ type Credential struct {
 	Secret              secret.Secret
 	CertificateFile     string // PEM or PFX
 	CertificatePassword secret.Secret
+	Identity            Identity // WorkloadIdentity or ManagedIdentity: the machine's own, no secret at all
+	ManagedIdentityID   string   // see ManagedIdentity
+	Refused             func()   // called after each sign-in that was refused, must not block; nil: nobody is told
 }
 
 // Token is an access token and what is known about it.
@@ -59,7 +63,7 @@ type Tokens struct {
 type tokenKey struct {
 	login, tenant, client, audience string
 	transport                       Transport
-	material                        [sha256.Size]byte
+	authorities, material           [sha256.Size]byte // content of the CA file; secret, certificate or identity
 }
 
 // NewTokens returns an empty set. log may be nil.
@@ -82,7 +86,19 @@ func (t *Tokens) source(cred Credential, audience string, tr Transport, rt http.
 		log: t.log.With(slog.String("component", "m365"), slog.String("directory_id", cred.TenantID)),
 	}
 	key := tokenKey{login: strings.ToLower(base.Host), tenant: strings.ToLower(cred.TenantID), client: strings.ToLower(cred.ClientID), audience: audience, transport: tr}
+	if tr.CAFile != "" { // who starts over because it changed signs in with what it says now
+		pem, err := os.ReadFile(tr.CAFile)
+		if err != nil {
+			return nil, fault.New(fault.Config, op, "ca_file cannot be read").WithCause(err)
+		}
+		key.authorities = sha256.Sum256(pem)
+	}
 	switch {
+	case cred.Identity != "":
+		if err := cred.checkIdentity(op); err != nil {
+			return nil, err
+		}
+		key.material = sha256.Sum256([]byte(string(cred.Identity) + "\x00" + cred.ManagedIdentityID))
 	case cred.TenantID == "" || cred.ClientID == "":
 		return nil, fault.New(fault.Config, op, "directory_id and application_id are both needed").WithHint(overview)
 	case cred.CertificateFile != "" && !cred.Secret.Empty():
@@ -241,7 +257,15 @@ func (s *tokenSource) ask(ctx context.Context, old string) (Token, *fault.Error)
 		token, err = s.request(ctx)
 	}
 	if err != nil {
-		e := s.authority.explain(ctx, s.cred)
+		var e *fault.Error
+		if s.isLocal(ctx) {
+			e = s.identityError(err)
+		} else {
+			e = s.authority.explain(ctx, s.cred)
+		}
+		if e.Kind == fault.Auth && s.cred.Refused != nil {
+			s.cred.Refused()
+		}
 		e.RetryAfter = RetryAfter(s.authority.outcome().header, s.clock.Now())
 		s.azure = nil // the next try begins with the discovery document again
 		return Token{}, e
@@ -277,7 +301,9 @@ func (s *tokenSource) newCredential() (azcore.TokenCredential, error) {
 		azure azcore.TokenCredential
 		err   error
 	)
-	if s.certificate != nil {
+	if s.cred.Identity != "" {
+		azure, err = s.identityCredential(options, noDiscovery)
+	} else if s.certificate != nil {
 		azure, err = azidentity.NewClientCertificateCredential(s.cred.TenantID, s.cred.ClientID, s.certificate.chain, s.certificate.key,
 			&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: noDiscovery, SendCertificateChain: true})
 	} else {

@@ -14,7 +14,7 @@ type Connector struct {
 	TenantName  string // fixed
 	Type        string // fixed
 	DirectoryID string // lower case; belongs to one tenant name
-	Spec        []byte // the configuration as JSON, secrets as references, never resolved
+	Spec        []byte // the configuration as JSON, secrets as references or sealed, never resolved
 	Owner       string // file that owns the entry, "" when made with apply or the API
 	Paused      bool
 	Created     time.Time

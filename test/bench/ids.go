@@ -50,7 +50,7 @@ func claimBatch(ctx context.Context, store *state.Store, term state.Term, b int,
 	for i := range claims {
 		n := uint64(b*idsPerBatch + i)
 		sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, n))
-		claims[i] = state.Claim{Second: uint32(1_760_000_000 + n/50)} //nolint:gosec // small
+		claims[i] = state.Claim{Second: uint32(1_760_000_000 + n/50)}
 		copy(claims[i].Key[:], sum[:])
 		copy(claims[i].Content[:], sum[16:])
 	}

@@ -54,8 +54,10 @@ func benchTenants(ctx context.Context, o options, dir string) ([]row, error) {
 		return nil, err
 	}
 	return []row{
-		{fmt.Sprintf("%d connectors of %d tenants: applied and first run of all done after", manyTenants*perTenant, manyTenants),
-			fmt.Sprintf("%s and %s", applied.Round(100*time.Millisecond), settled.Round(100*time.Millisecond)), ""},
+		{
+			fmt.Sprintf("%d connectors of %d tenants: applied and first run of all done after", manyTenants*perTenant, manyTenants),
+			fmt.Sprintf("%s and %s", applied.Round(100*time.Millisecond), settled.Round(100*time.Millisecond)), "",
+		},
 		{"  latest start of a run behind its schedule (interval 1 m)", late.Round(time.Millisecond).String(), "on schedule"},
 		{"  CPU of the server, share of one core", fmt.Sprintf("%.0f %%", 100*(after-before).Seconds()/tenantsRunFor.Seconds()), ""},
 		{"  peak memory of the server", fmt.Sprintf("%.0f MB", peak), "<= 400 MB"},

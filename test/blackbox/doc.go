@@ -5,6 +5,8 @@
 //	accounting_test.go  every record once and unaltered, whatever the service does
 //	crash_test.go       the same across kill -9 and Ctrl-C
 //	import_test.go      the same for files, against a count that shares no code with Sluice
+//	filters_test.go     what log filters drop, count and leave to others
+//	movein_test.go      the configuration of another collector, applied as it is
 //	mistakes_test.go    what an operator reads after a mistake, and the exit code
 //	hostile_test.go     links that lead elsewhere, full disks, secrets
 //	demo_test.go        the first ten minutes: sluice up --demo and every command of README.md

@@ -208,7 +208,6 @@ func TestLostJournalHeals(t *testing.T) {
 	s.waitUp()
 	p.apply(sim, map[string]string{"max_parallel_fetches": "2"})
 	p.works()
-	s.served(sim, 60)
 	eventually(t, settleLimit, func() (bool, string) {
 		landed := int64(0)
 		for _, st := range p.status() {

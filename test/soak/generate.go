@@ -325,8 +325,8 @@ func (g *gen) operator() {
 			At: g.moment(), Kind: Pause, Name: pick(g, g.p.Connectors...).Name, For: g.between(time.Minute, 20*time.Minute),
 		})
 	}
-	if g.perhaps(0.2) { // smaller than what is collected at once: the lake has to make room
-		g.p.Journal = int64(96+g.IntN(400)) << 10
+	if g.perhaps(0.2) { // little more than one batch: the lake has to make room
+		g.p.Journal = int64(1000+g.IntN(600)) << 10
 	}
 	slices.SortStableFunc(g.p.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +32,8 @@ const Token = "slu_test-token-of-the-fake-service" //nolint:gosec // opens nothi
 
 // Fake is an api.Service. Make it with New. Certain names and queries fail on purpose:
 //
-//	connector "broken"   its test fails, its jobs lose a unit
+//	connector "broken"   its test fails, its jobs lose a unit, its queue and its verification have one of everything
+//	connector "late"     exists only for verifications, which fail after they began
 //	query "boom"         an unclassified error, "late": the same after the first row, "bad syntax": fault.Config
 //	import line "!"      the file cannot be read beyond it
 type Fake struct {
@@ -41,15 +43,24 @@ type Fake struct {
 	imports []*api.Import
 	Asked   []api.SearchRequest // searches so far
 	Rows    []string            // JSON objects that searches choose from
+
+	Callbacks []url.Values        // answers of consents so far
+	Verified  []api.VerifyRequest // verifications so far
+	Retried   []api.RetryRequest  // retries so far
+	Tried     []api.FilterTest    // trials of filters so far
+	reports   []api.VerifyReport
+	healed    bool // "broken" was repaired
+	repaired  bool // the lake was
 }
 
 // New returns a fake with the connectors "contoso" and "broken" and the filter "drop-noise".
 func New() *Fake {
 	f := &Fake{jobs: map[string]*api.Job{}}
+	since := Now.Add(-3 * 24 * time.Hour)
 	add := func(kind api.Kind, name, spec, owner string) {
 		f.entries = append(f.entries, api.Entry{
 			Kind: kind, Name: name, Type: "office365", TenantName: "Contoso", State: "active",
-			Owner: owner, Created: Now, Updated: Now, Spec: api.Object(spec),
+			StateSince: &since, Owner: owner, Created: Now, Updated: Now, Spec: api.Object(spec),
 		})
 	}
 	add(api.Connectors, "broken", `{"name":"broken","tenant_name":"Contoso","type":"office365","interval":"5m"}`, "")
@@ -69,15 +80,17 @@ func (f *Fake) Info(context.Context) (api.Info, error) {
 
 // Status implements api.Service.
 func (f *Fake) Status(context.Context) ([]api.Status, error) {
-	newest, last, next := Now.Add(-2*time.Minute), Now.Add(-30*time.Second), Now.Add(4*time.Minute)
+	newest, last, next, since := Now.Add(-2*time.Minute), Now.Add(-30*time.Second), Now.Add(4*time.Minute), Now.Add(-3*time.Hour)
+	coverage := 99.99996
 	return []api.Status{
 		{
-			Name: "broken", TenantName: "Contoso", Type: "office365", ContentType: "Audit.General", State: "needs attention",
-			LastError: &api.Failure{Kind: "permission", Message: "AF10001: permission set lacks ActivityFeed.Read", Hint: "grant ActivityFeed.Read"},
+			Name: "broken", TenantName: "Contoso", Type: "office365", ContentType: "Audit.General", State: "needs attention", StateSince: &since,
+			LastError:       &api.Failure{Kind: "permission", Message: "AF10001: permission set lacks ActivityFeed.Read", Hint: "grant ActivityFeed.Read"},
+			CoveragePercent: &coverage, VerifiedAt: &last, Gaps: []api.Gap{gap()},
 		},
 		{
 			Name: "contoso", TenantName: "Contoso", Type: "office365", ContentType: "Audit.Exchange", State: "ok", Listed: 12, Landed: 11,
-			Pending: 1, Records: 3400, Duplicates: 5, BacklogSeconds: 90, NewestEvent: &newest, LastSuccess: &last, NextRun: &next,
+			Pending: 1, Retrying: 1, Records: 3400, Duplicates: 5, BacklogSeconds: 90, NewestEvent: &newest, LastSuccess: &last, NextRun: &next,
 		},
 	}, nil
 }
@@ -106,6 +119,9 @@ func (f *Fake) find(kind api.Kind, name string) (int, error) {
 
 // Apply implements api.Service. An entry without a name is a mistake; an entry with option "old" makes a warning.
 func (f *Fake) Apply(_ context.Context, r api.ApplyRequest) (api.ApplyResult, error) {
+	if result, ok := unusual(r); ok {
+		return result, nil
+	}
 	var doc map[api.Kind][]map[string]any
 	if err := yaml.Unmarshal(r.Document, &doc); err != nil {
 		return api.ApplyResult{Problems: []api.Mistake{{File: r.Name, Line: 1, Column: 1, Message: "not YAML"}}}, nil
@@ -168,19 +184,26 @@ func (f *Fake) prune(result *api.ApplyResult, keep map[string]bool, dry bool) {
 	})
 }
 
-// Delete implements api.Service.
-func (f *Fake) Delete(_ context.Context, kind api.Kind, name string) error {
+// Delete implements api.Service. Of the subscriptions of a connector one is stopped and one is not.
+func (f *Fake) Delete(_ context.Context, kind api.Kind, name string, o api.DeleteOptions) (api.DeleteResult, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var result api.DeleteResult
 	i, err := f.find(kind, name)
 	if err != nil {
-		return err
+		return result, err
 	}
 	if owner := f.entries[i].Owner; owner != "" {
-		return fault.Newf(fault.Conflict, "", "%s is owned by %s", name, owner).WithHint("change the file and restart the server")
+		return result, fault.Newf(fault.Conflict, "", "%s is owned by %s", name, owner).WithHint("change the file and restart the server")
 	}
 	f.entries = slices.Delete(f.entries, i, i+1)
-	return nil
+	if kind == api.Connectors && o.StopSubscriptions {
+		result.Subscriptions = []api.StoppedSubscription{
+			{ContentType: "Audit.General", Stopped: true},
+			{ContentType: "DLP.All", Error: &api.Failure{Kind: "permission", Message: "ActivityFeed.ReadDlp is missing", Hint: "stop it with another program"}},
+		}
+	}
+	return result, nil
 }
 
 // SetPaused implements api.Service.

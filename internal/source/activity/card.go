@@ -44,7 +44,7 @@ func card() source.Card {
 		Register: []string{
 			"Open entra.microsoft.com > App registrations > New registration. Choose a name and Accounts in this organizational directory only, and press Register. No redirect URI is needed. (A provider who collects for customers registers once, for any organizational directory, and lets customers consent: sluice consent.)",
 			"Copy Application (client) ID and Directory (tenant) ID from the Overview page: application_id and directory_id.",
-			"Open Certificates & secrets > Client secrets > New client secret and copy its Value at once, not its Secret ID: api_access_key. Or upload a certificate and set certificate_file, which is the safer choice.",
+			"Open Certificates & secrets > Client secrets > New client secret and copy its Value at once, not its Secret ID: api_access_key. Or upload a certificate and set certificate_file, which is the safer choice. On Azure and Kubernetes neither is needed: see the option credential.",
 			"Open API permissions > Add a permission > " + apiName + " > Application permissions, tick ActivityFeed.Read and, for DLP.All, ActivityFeed.ReadDlp, and press Add permissions.",
 			"Press Grant admin consent for the directory. An administrator must do that; without it tokens are issued, but hold no permission.",
 			"Create the connector and run sluice test NAME, which checks each of these steps and says what is missing.",

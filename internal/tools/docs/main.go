@@ -1,5 +1,6 @@
 // Command docs writes the pages of docs/reference that follow from declarations in the code: the settings of the
-// server, the options of each connector type, the JSON Schema of sluice.yaml, and the fields of the record. With -check it writes nothing and
+// server, the options of each connector type, what each type needs, the options of multi-tenant applications, the JSON
+// Schema of sluice.yaml, and the fields of the record. With -check it writes nothing and
 // fails when a page differs from what it would write, which is how the tests notice a forgotten `make docs`.
 //
 //	go run ./internal/tools/docs [-check] [-out docs/reference]
@@ -32,8 +33,11 @@ func main() {
 }
 
 func run(out string, check bool) error {
-	pages := config.ReferencePages([]source.Properties{activity.Properties()})
+	drivers := []source.Properties{activity.Properties()}
+	pages := config.ReferencePages(drivers)
 	pages["record.md"] = recordPage()
+	pages["types.md"] = typesPage(drivers)
+	pages["consent.md"] = consentPage()
 	for _, name := range slices.Sorted(maps.Keys(pages)) {
 		path := filepath.Join(out, name)
 		if check {
