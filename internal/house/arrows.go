@@ -54,7 +54,24 @@ func Arrows() []Arrow {
 			Why:    "app sees everything, so nobody but the program may see app",
 		},
 		{
-			To:  []string{"internal/api/apitest", "internal/lake/engine/enginetest", "internal/source/sourcetest"},
+			From: []string{"internal/failpoint", "internal/follow/...", "internal/health/...", "internal/vault/..."},
+			To: []string{
+				"internal/collect/...", "internal/lake/...", "internal/state/...", "internal/api/...", "internal/app/...", "internal/config/...",
+			},
+			Why: "parts that others are wired to see only what they are given; package app brings them together",
+		},
+		{
+			From: []string{"internal/filter/...", "internal/webhook/...", "internal/notify/...", "internal/consent/...", "internal/movein/..."},
+			To:   []string{"internal/collect/...", "internal/lake/...", "internal/state/...", "internal/journal/...", "internal/api/...", "internal/app/..."},
+			Why:  "what a connector can have besides collecting must work, and be tested, without collecting",
+		},
+		{
+			From: []string{"internal/config/...", "internal/m365/...", "internal/source/..."},
+			To:   []string{"internal/consent/...", "internal/movein/..."},
+			Why:  "both make documents for config out of something else; config does not know where a document comes from",
+		},
+		{
+			To:  []string{"internal/vault/vaulttest", "internal/api/apitest", "internal/lake/engine/enginetest", "internal/source/sourcetest"},
 			Why: "helpers of tests link package testing and fixtures, which no program may contain",
 		},
 		{
