@@ -26,6 +26,7 @@ check: lint vet docs-check fuzz-short race
 # The tests of the binary come after the others: they are about time, and a machine that does everything at once has none.
 race:
 	scripts/postgres.sh $(GO) test -race -timeout 20m ./internal/... ./cmd/...
+	$(GO) test -race -timeout 20m -tags sluicetest -run 'Kill|Crash|Actions' ./internal/collect ./internal/failpoint
 	$(GO) test -race -timeout 20m -p 1 ./test/...
 
 lint:
