@@ -197,7 +197,7 @@ func (a *application) openService(ctx context.Context) error {
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	s := &service{
-		version: a.Version, dataDir: a.dir.path, demo: a.Demo, started: a.Clock.Now(), clock: a.Clock,
+		version: a.Version, dataDir: a.dir.path, nodeGroup: a.settings.NodeGroup, demo: a.Demo, started: a.Clock.Now(), clock: a.Clock,
 		log: a.log.With("component", "service"), properties: driverProperties(),
 		life: life, shared: sharedDeps{
 			pacers: m365.NewPacers(a.Clock), tokens: m365.NewTokens(a.Clock, a.log), clock: a.Clock, log: a.log, sealer: a.sealer, secrets: a.secrets,

@@ -14,6 +14,7 @@ import (
 	"sluice/internal/api"
 	"sluice/internal/config"
 	"sluice/internal/fault"
+	"sluice/internal/m365"
 	"sluice/internal/source"
 	"sluice/internal/state"
 )
@@ -116,7 +117,7 @@ func (s *service) applyDocument(ctx context.Context, doc *config.Apply, o applyO
 	}
 	problems = append(problems, filters.problems...)
 	problems = append(problems, s.checkUses(doc.Connectors, stored, changes, filters, o)...)
-	warnings := append(doc.Warnings, filters.warnings...)
+	warnings := append(append(doc.Warnings, filters.warnings...), cloudWarnings(doc.Connectors)...)
 	if len(problems) == 0 && !o.confirm {
 		silent, err := s.dropEverything(ctx, s.affected(stored, changes, filters), filters)
 		if err != nil {
@@ -163,6 +164,17 @@ func (s *service) performAll(ctx context.Context, changes []change, filters filt
 		return err
 	}
 	return s.restartUsers(ctx, filters, started)
+}
+
+// cloudWarnings tells of connectors whose plan and sign-in address do not usually go together.
+func cloudWarnings(connectors []config.Connector) config.Problems {
+	var warnings config.Problems
+	for _, c := range connectors {
+		if text := m365.CheckCloud(c.Values.String("subscription_plan"), c.Values.String("authentication_endpoint")); text != "" {
+			warnings = append(warnings, config.Problem{Position: c.Pos, Path: "connector " + c.Name, Text: text})
+		}
+	}
+	return warnings
 }
 
 func (c change) name() string {
@@ -447,7 +459,7 @@ func (s *service) build(ctx context.Context, stored state.Connector) (cfg runner
 	if run.Filters, err = s.filterSet(ctx, resolved.LogFilters()); err != nil {
 		return cfg, err
 	}
-	cfg.RunnerConfig, cfg.enabled = run, resolved.Enabled && !stored.Paused
+	cfg.RunnerConfig, cfg.enabled = run, resolved.Enabled && !stored.Paused && resolved.RunOn == s.nodeGroup
 	return cfg, nil
 }
 

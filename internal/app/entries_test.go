@@ -29,7 +29,7 @@ func parse(t *testing.T, s *service, text string) config.Connector {
 }
 
 func TestCompare(t *testing.T) {
-	s := &service{properties: driverProperties()}
+	s := &service{nodeGroup: config.DefaultNodeGroup, properties: driverProperties()}
 	stored := func(owner string) state.Connector {
 		c := parse(t, s, document)
 		return state.Connector{
@@ -71,10 +71,39 @@ func TestCompare(t *testing.T) {
 }
 
 func TestPruneLeavesOtherOwnersAlone(t *testing.T) {
-	s := &service{properties: driverProperties()}
+	s := &service{nodeGroup: config.DefaultNodeGroup, properties: driverProperties()}
 	have := []state.Connector{{Name: "mine"}, {Name: "of-a-file", Owner: "/etc/sluice.yaml"}}
 	changes, problems := s.compare(t.Context(), nil, have, applyOptions{prune: true})
 	if len(problems) > 0 || len(changes) != 1 || changes[0].name() != "mine" || changes[0].action != api.Deleted {
 		t.Errorf("changes %+v, problems %v", changes, problems)
+	}
+}
+
+func TestConnectorsOfAnotherNodeGroupDoNotRunHere(t *testing.T) {
+	stored := state.Connector{ID: "c", Name: "far", Type: "office365", TenantName: "Far", Spec: []byte(`{"name":"far","tenant_name":"Far","type":"office365","run_on":"frankfurt",
+		"directory_id":"11111111-2222-3333-4444-555555555555","application_id":"99999999-8888-7777-6666-555555555555","api_access_key":"x"}`)}
+	for group, runs := range map[string]bool{config.DefaultNodeGroup: false, "frankfurt": true} {
+		s := newService(t)
+		s.nodeGroup = group
+		cfg, err := s.build(t.Context(), stored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cfg.enabled != runs {
+			t.Errorf("on a server of %s it runs: %v, want %v", group, cfg.enabled, runs)
+		}
+	}
+}
+
+func TestAnUnusualCloudIsAWarning(t *testing.T) {
+	apply, err := config.ParseApply("far.yaml", []byte(`{name: far, tenant_name: Far, type: office365, subscription_plan: gcc_high,
+  authentication_endpoint: "https://login.microsoftonline.com", directory_id: 11111111-2222-3333-4444-555555555555,
+  application_id: 99999999-8888-7777-6666-555555555555, api_access_key: x}`), driverProperties())
+	if err != nil {
+		t.Fatal(err)
+	}
+	warnings := cloudWarnings(apply.Connectors)
+	if len(warnings) != 1 || !strings.Contains(warnings[0].Text, "login.microsoftonline.us") {
+		t.Errorf("%v, want one that names the usual pair", warnings)
 	}
 }

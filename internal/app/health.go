@@ -302,6 +302,9 @@ func (s *service) viewsOf(c state.Connector, l ledger, storage health.Trouble) [
 		Limits: health.LimitsFrom(parsed.Values), Storage: storage, Created: c.Created,
 		Paused: c.Paused || parseErr == nil && !parsed.Enabled,
 	}
+	if parseErr == nil && parsed.RunOn != s.nodeGroup {
+		base.Paused, base.Elsewhere = true, parsed.RunOn
+	}
 	if failed := s.failures.of(c.ID); failed.err != nil {
 		base.Start = health.Trouble{Failures: 1, Err: failed.err, At: failed.at}
 	}

@@ -30,7 +30,7 @@ func withSecrets(t *testing.T, dir string, settings config.Secrets) *application
 	if err := a.openSecrets(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a.svc = &service{properties: driverProperties(), life: t.Context(), shared: sharedDeps{sealer: a.sealer, secrets: a.secrets}}
+	a.svc = &service{nodeGroup: config.DefaultNodeGroup, properties: driverProperties(), life: t.Context(), shared: sharedDeps{sealer: a.sealer, secrets: a.secrets}}
 	return a
 }
 
@@ -144,7 +144,7 @@ func TestFromAnOldDatabaseToAKeyService(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() }) // a second Close does nothing
-	plain := parse(t, &service{properties: driverProperties()}, strings.Replace(document, "${env:SOME_SECRET}", plantedSecret, 1))
+	plain := parse(t, &service{nodeGroup: config.DefaultNodeGroup, properties: driverProperties()}, strings.Replace(document, "${env:SOME_SECRET}", plantedSecret, 1))
 	if _, err := store.CreateConnector(t.Context(), state.Connector{
 		Name: plain.Name, TenantName: plain.TenantName, Type: plain.Type, DirectoryID: plain.DirectoryID(), Spec: plain.SpecJSON(),
 	}, "an older version"); err != nil {

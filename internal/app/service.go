@@ -25,6 +25,7 @@ import (
 type service struct {
 	version    string
 	dataDir    string
+	nodeGroup  string
 	demo       bool
 	started    time.Time
 	clock      clock.Clock

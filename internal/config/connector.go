@@ -19,6 +19,7 @@ type Connector struct {
 	Interval     time.Duration // between two looks for new content
 	ContentTypes []string      // what to collect, in the service's spelling; never empty for types that have any
 	StartTime    time.Time     // UTC; zero: the driver's default
+	RunOn        string        // node group
 	Enabled      bool
 	Values       option.Values // every option, common and of the driver, with defaults
 	Pos          Position      // of the entry in its document; the zero Position after FromSpec
@@ -42,6 +43,7 @@ func newConnector(spec, values option.Values) Connector {
 		Interval:     values.Duration(keyInterval),
 		ContentTypes: values.List(keyContentTypes),
 		StartTime:    values.Time(keyStartTime),
+		RunOn:        values.String(keyRunOn),
 		Enabled:      values.Bool(keyEnabled),
 		Values:       values,
 		spec:         spec,

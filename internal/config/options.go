@@ -21,6 +21,7 @@ const (
 	keyEnabled      = "enabled"
 	keyDirectoryID  = "directory_id"
 	keySecondLook   = "second_look_percent"
+	keyRunOn        = "run_on"
 	keyURL          = "url"
 )
 
@@ -30,6 +31,9 @@ const (
 	hour   = 60 * minute
 	day    = 24 * hour
 )
+
+// DefaultNodeGroup is the group of servers and connectors that name none.
+const DefaultNodeGroup = "default"
 
 // ServerOptions declares the keys at the top of sluice.yaml, apart from the groups and lists.
 func ServerOptions() []option.Option {
@@ -43,6 +47,10 @@ func ServerOptions() []option.Option {
 		{
 			Name: "journal", Default: "embedded", Example: "nats://nats-1.example:4222,nats-2.example:4222",
 			Help: "Journal between collecting and storing: embedded, or the servers of a NATS cluster.",
+		},
+		{
+			Name: "node_group", Default: DefaultNodeGroup, Example: "frankfurt",
+			Help: "Group that this server belongs to: it runs the connectors whose run_on names it. With one file for several servers, each runs its own.",
 		},
 	}
 }
@@ -92,6 +100,10 @@ func CommonOptions(d source.Properties) []option.Option {
 		{
 			Name: keySecondLook, Type: option.Int, Default: 1, Min: 0, Max: 100,
 			Help: "Share of content that is read a second time an hour later, because Microsoft may serve it in part at first. When that ever brings more, all of the content type is read twice.",
+		},
+		{
+			Name: keyRunOn, Default: DefaultNodeGroup, Example: "frankfurt",
+			Help: "Group of servers that runs the connector: those with this node_group. (One choice in place of sensor, data processor and analyzer profile, which other products ask for.)",
 		},
 		{Name: keyEnabled, Type: option.Bool, Default: true, Help: "Whether the connector collects."},
 	}, health.Options()...)

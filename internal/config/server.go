@@ -16,13 +16,14 @@ import (
 
 // Server is the part of sluice.yaml that is about the server itself.
 type Server struct {
-	Data    string        // folder
-	Listen  string        // host:port
-	State   secret.Secret // "sqlite" or a postgres:// URL, which may carry a password
-	Journal secret.Secret // "embedded" or nats:// URLs separated by commas, which may carry credentials
-	Lake    Lake
-	Secrets Secrets
-	Webhook webhook.Config // listener for notifications of Microsoft; zero: off
+	Data      string        // folder
+	Listen    string        // host:port
+	State     secret.Secret // "sqlite" or a postgres:// URL, which may carry a password
+	Journal   secret.Secret // "embedded" or nats:// URLs separated by commas, which may carry credentials
+	Lake      Lake
+	NodeGroup string // connectors whose run_on is this one run here
+	Secrets   Secrets
+	Webhook   webhook.Config // listener for notifications of Microsoft; zero: off
 }
 
 // The embedded engines, as the values of Server.State, Server.Journal and Lake.Warehouse.
@@ -48,10 +49,11 @@ func (r *reader) server(root *yaml.Node, fields []field) Server {
 	r.checkLocator(&top, "state", v.String("state"), StateSQLite, "postgres", "postgresql")
 	r.checkServers(&top, v.String("journal"))
 	s := Server{
-		Data:    v.String("data"),
-		Listen:  v.String("listen"),
-		State:   secret.New(v.String("state")),
-		Journal: secret.New(v.String("journal")),
+		Data:      v.String("data"),
+		Listen:    v.String("listen"),
+		NodeGroup: v.String("node_group"),
+		State:     secret.New(v.String("state")),
+		Journal:   secret.New(v.String("journal")),
 	}
 	group := func(key string) *yaml.Node {
 		if n := top.nodes[key]; n != nil && !isNull(n) {

@@ -92,6 +92,11 @@ func (e *evaluation) condition(t Type) Condition {
 func (e *evaluation) running() Condition {
 	err := e.in.Start.Err
 	switch {
+	case e.in.Elsewhere != "":
+		return Condition{
+			Status: Info, Reason: ReasonPaused, State: Paused,
+			Message: "servers of the node group " + e.in.Elsewhere + " run this connector, not this one", Hint: "run_on of the connector and node_group of the server decide",
+		}
 	case e.in.Paused:
 		return Condition{Status: Info, Reason: ReasonPaused, State: Paused, Message: "paused; Microsoft keeps the content for some days", Hint: "resume the connector to go on"}
 	case e.in.Running:

@@ -11,10 +11,12 @@ type Input struct {
 	Feed   Feed
 	Limits Limits
 
-	Paused  bool    // by the operator, or not enabled
-	Running bool    // the connector's runner exists
-	Start   Trouble // why it could not be started
-	Storage Trouble // why nothing can be written, of the whole server; At may be zero
+	Paused bool // by the operator, or not enabled, or run elsewhere
+	// Elsewhere is the node group that runs the connector, when this server is not of it.
+	Elsewhere string
+	Running   bool    // the connector's runner exists
+	Start     Trouble // why it could not be started
+	Storage   Trouble // why nothing can be written, of the whole server; At may be zero
 
 	Listed   bool // a listing succeeded since the start
 	NextRun  time.Time
