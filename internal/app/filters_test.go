@@ -41,8 +41,9 @@ func newService(t *testing.T) *service {
 		t.Fatal(err)
 	}
 	keys := withSecrets(t, dir, config.Secrets{})
-	return &service{nodeGroup: config.DefaultNodeGroup,
-		failures: failures{clock: clock.Real{}}, dataDir: dir, clock: clock.Real{}, log: log, state: store, properties: driverProperties(), normalizer: normalizer,
+	return &service{
+		nodeGroup: config.DefaultNodeGroup,
+		failures:  failures{clock: clock.Real{}}, dataDir: dir, clock: clock.Real{}, log: log, state: store, properties: driverProperties(), normalizer: normalizer,
 		manager: collect.NewManager(collect.Deps{State: store, Logger: log, Clock: clock.Real{}}, nil),
 		shared:  sharedDeps{pacers: m365.NewPacers(clock.Real{}), tokens: m365.NewTokens(clock.Real{}, log), clock: clock.Real{}, log: log, sealer: keys.sealer, secrets: keys.secrets},
 		samples: func(context.Context, sampleQuery) iter.Seq2[filter.Sample, error] {
