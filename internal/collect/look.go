@@ -82,7 +82,9 @@ func (w *fetcher) failLook(ctx context.Context, u task, err error) {
 	if gone(err) || u.Looks >= lookLimit || !u.Expires.IsZero() && next.After(u.Expires) {
 		next = time.Time{}
 	}
-	w.f.failed(fetching, err)
+	// The content is safe: this is no trouble of the content type, and nothing of it would ever clear it on a quiet tenant.
+	w.f.r.deps.Metrics.failure(w.f.r.cfg.Connector.Name, w.f.contentType, fault.KindOf(err))
+	w.f.log.Warn("second look failed", "content_id", u.ContentID, "kind", string(fault.KindOf(err)), "error", err.Error(), "next", next)
 	w.write(ctx, func(s *state.Step) error { return s.Looked(u.ID, next) })
 }
 

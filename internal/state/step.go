@@ -108,7 +108,7 @@ var newUnitColumns = columns{
 }
 
 // AddUnits writes units of a connector (or import) into the ledger, state Listed. Units that the ledger has already are left
-// as they are, but for the address and the expiry of those that have not landed: the newest listing knows them best, and
+// as they are, but for the address and the expiry of those that are still to be read, also a second time: the newest listing knows them best, and
 // one that a damaged listing once brought must not stay. It returns how many were new.
 func (st *Step) AddUnits(connectorID string, units []record.Unit) (added int, err error) {
 	byFeed := map[int64][][]any{}
@@ -131,7 +131,7 @@ func (st *Step) AddUnits(connectorID string, units []record.Unit) (added int, er
 		}
 		if n < int64(len(byFeed[feed])) {
 			if _, err := st.tx.execRows(`UPDATE units SET uri = r.uri, expires = r.expires FROM {rows}
-				WHERE units.id = r.id AND units.state <> 2 AND (units.uri <> r.uri OR units.expires <> r.expires)`,
+				WHERE units.id = r.id AND (units.state <> 2 OR units.look_at > 0) AND (units.uri <> r.uri OR units.expires <> r.expires)`,
 				newUnitColumns, byFeed[feed]); err != nil {
 				return 0, err
 			}

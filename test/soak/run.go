@@ -388,8 +388,41 @@ func (u *run) settle(ctx context.Context) error {
 		if err := u.until(ctx, u.time.passed(u.start)+secondLookBy); err != nil {
 			return err
 		}
+		if err := u.quiet(ctx); err != nil {
+			return err
+		}
 	}
 	return u.wait(ctx, before)
+}
+
+// Second looks leave no trace in the queue; they are over when nothing was read for so long.
+const (
+	quietFor   = 6 * time.Second
+	quietLimit = 2 * time.Minute
+)
+
+// quiet waits until nothing is read any more: units that grew are looked at again until they do not.
+func (u *run) quiet(ctx context.Context) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	var sum int64
+	since, began := time.Now(), time.Now()
+	for time.Since(since) < quietFor && time.Since(began) < quietLimit {
+		all, err := u.proc.client.Status(ctx)
+		var now int64
+		for _, s := range all {
+			now += s.Records + s.Duplicates + s.Filtered + s.Malformed
+		}
+		if err == nil && now != sum {
+			sum, since = now, time.Now()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // secondLookBy is the time after which blobs that grew must have been looked at again.
