@@ -8,10 +8,8 @@ import (
 
 	"sluice/internal/collect"
 	"sluice/internal/config"
-	"sluice/internal/fault"
 	"sluice/internal/journal"
 	"sluice/internal/lake"
-	"sluice/internal/normalize"
 	"sluice/internal/record"
 	"sluice/internal/state"
 )
@@ -43,16 +41,12 @@ func (a *application) openEngines(ctx context.Context) error {
 }
 
 func (a *application) openLake(ctx context.Context) error {
-	normalizer, err := normalize.New()
-	if err != nil {
-		return fault.Wrap(fault.Internal, "load mapping tables", err)
-	}
 	warehouse, err := a.dir.sub("lake")
 	if err != nil {
 		return err
 	}
 	a.svc.lake, err = lake.Open(ctx, lake.Config{
-		Warehouse: warehouse, CatalogDB: a.svc.state.CatalogDB(), Dialect: string(a.svc.state.Dialect()), Normalizer: normalizer,
+		Warehouse: warehouse, CatalogDB: a.svc.state.CatalogDB(), Dialect: string(a.svc.state.Dialect()), Normalizer: a.svc.normalizer,
 		CommitInterval: a.settings.Lake.CommitInterval, Clock: a.Clock, Logger: a.log, OnCommit: newLakeMetrics(a.registry).committed,
 	})
 	if err != nil {

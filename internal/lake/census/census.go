@@ -2,8 +2,6 @@ package census
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // a checksum that the query engine can compute too, not a defence
-	"encoding/binary"
 	"encoding/json"
 	"math"
 	"slices"
@@ -48,12 +46,6 @@ func New(cfg Config) (*Census, error) {
 // Tables lists the tables that hold records.
 func Tables() []record.Index {
 	return []record.Index{record.WindowsEvents, record.Syslog, record.Alerts, record.Quarantine}
-}
-
-// IDHash is what Holding.IDSum is the XOR of: the first 8 bytes of the MD5 of an _id, big endian.
-func IDHash(id string) uint64 {
-	sum := md5.Sum([]byte(id)) //nolint:gosec // see the import
-	return binary.BigEndian.Uint64(sum[:8])
 }
 
 // moment is a pinned plan and what the answers say about it.

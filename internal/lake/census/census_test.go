@@ -21,7 +21,7 @@ func all(census.Row) bool { return true }
 func small(cfg *census.Config) { cfg.StepRows, cfg.PageRows = 7, 5 }
 
 func TestIDHash(t *testing.T) {
-	if got := census.IDHash("abc"); got != 0x900150983cd24fb0 { // MD5 of "abc" begins 900150983cd24fb0, RFC 1321 appendix A.5
+	if got := record.IDHash("abc"); got != 0x900150983cd24fb0 { // MD5 of "abc" begins 900150983cd24fb0, RFC 1321 appendix A.5
 		t.Errorf("got %x", got)
 	}
 }
@@ -97,7 +97,7 @@ func TestUnitsFindsDoubles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := census.Holding{Rows: 3, Distinct: 2, IDSum: census.IDHash("b"), MaxSeq: record.Seq(2, 0)}
+	want := census.Holding{Rows: 3, Distinct: 2, IDSum: record.IDHash("b"), MaxSeq: record.Seq(2, 0)}
 	if got.Units[unitID(1)] != want {
 		t.Errorf("got %+v, want %+v", got.Units[unitID(1)], want)
 	}

@@ -185,7 +185,7 @@ func (f *fixture) holdings(choose func(census.Row) bool) map[record.UnitID]censu
 		if r.Index == record.Quarantine {
 			h.Quarantined++
 		}
-		h.IDSum ^= census.IDHash(r.ID)
+		h.IDSum ^= record.IDHash(r.ID)
 		h.MaxSeq = max(h.MaxSeq, r.Seq)
 		out[r.Unit] = h
 	}

@@ -27,7 +27,7 @@ type Holding struct {
 	Rows        int64
 	Distinct    int64  // different ids among them, counted by day of event; less than Rows: a record is there twice
 	Quarantined int64  // rows in quarantine, part of Rows
-	IDSum       uint64 // XOR of IDHash over the ids of all rows
+	IDSum       uint64 // XOR of record.IDHash over the ids of all rows
 	MaxSeq      int64  // largest _seq; record.JournalSeq tells the message
 }
 
