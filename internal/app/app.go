@@ -200,7 +200,8 @@ func (a *application) openService(ctx context.Context) error {
 		version: a.Version, dataDir: a.dir.path, nodeGroup: a.settings.NodeGroup, demo: a.Demo, started: a.Clock.Now(), clock: a.Clock,
 		log: a.log.With("component", "service"), properties: driverProperties(),
 		life: life, shared: sharedDeps{
-			pacers: m365.NewPacers(a.Clock), tokens: m365.NewTokens(a.Clock, a.log), clock: a.Clock, log: a.log, sealer: a.sealer, secrets: a.secrets,
+			pacers: m365.NewPacers(a.Clock), tokens: m365.NewTokens(a.Clock, a.log), transports: m365.NewTransports(),
+			clock: a.Clock, log: a.log, sealer: a.sealer, secrets: a.secrets,
 		},
 	}
 	s.failures.clock = a.Clock

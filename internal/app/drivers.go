@@ -22,10 +22,11 @@ type builder func(ctx context.Context, c config.Connector, secrets connectorSecr
 
 // sharedDeps is what the sources of all connectors share.
 type sharedDeps struct {
-	pacers *m365.Pacers
-	tokens *m365.Tokens
-	clock  clock.Clock
-	log    *slog.Logger
+	pacers     *m365.Pacers
+	tokens     *m365.Tokens
+	transports *m365.Transports
+	clock      clock.Clock
+	log        *slog.Logger
 
 	sealer  *vault.Sealer
 	secrets *vault.Resolver
@@ -82,7 +83,7 @@ func buildActivity(ctx context.Context, c config.Connector, secrets connectorSec
 		RequestsPerMinute: int(v.Int("requests_per_minute")), DisableSSLVerification: v.Bool("disable_ssl_verification"),
 		CAFile: v.String("ca_file"), APIEndpoint: v.String("api_endpoint"), APIAudience: v.String("api_audience"),
 		WebhookAddress: secrets.hookAddress, WebhookAuthID: secrets.hookAuthID,
-		ContentTypes: c.ContentTypes, Pacers: shared.pacers, Tokens: shared.tokens, Clock: shared.clock, Logger: shared.log,
+		ContentTypes: c.ContentTypes, Pacers: shared.pacers, Tokens: shared.tokens, Transports: shared.transports, Clock: shared.clock, Logger: shared.log,
 	})
 }
 

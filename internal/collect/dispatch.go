@@ -19,10 +19,10 @@ type task struct {
 	look bool // a second look at a unit that has landed
 }
 
-// dispatch feeds due units to the fetchers until ctx ends.
-func (f *feed) dispatch(ctx context.Context, work chan<- task) {
+// dispatch gives due units to the crew until ctx ends.
+func (f *feed) dispatch(ctx context.Context, c *crew) {
 	for {
-		sent, err := f.sendDue(ctx, work)
+		sent, err := f.sendDue(ctx, c)
 		if ctx.Err() != nil {
 			return
 		}
@@ -54,7 +54,7 @@ func (f *feed) dispatch(ctx context.Context, work chan<- task) {
 	}
 }
 
-func (f *feed) sendDue(ctx context.Context, work chan<- task) (sent int, err error) {
+func (f *feed) sendDue(ctx context.Context, c *crew) (sent int, err error) {
 	if f.r.paused() > 0 {
 		return 0, nil
 	}
@@ -78,13 +78,11 @@ func (f *feed) sendDue(ctx context.Context, work chan<- task) (sent int, err err
 		if !f.take(u.ID) {
 			continue
 		}
-		select {
-		case work <- u:
-			sent++
-		case <-ctx.Done():
+		if err := c.start(ctx, u); err != nil {
 			f.settle(u.ID)
-			return sent, ctx.Err()
+			return sent, err
 		}
+		sent++
 	}
 	return sent, nil
 }

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"sluice/internal/failpoint"
@@ -16,28 +17,58 @@ const (
 	reserveStep   = 256 << 10 // the memory budget is taken in such steps
 )
 
-// fetcher works through units of one feed. Each has its own buffers; a feed runs Parallel of them.
+// crew runs the fetchers of one feed, Parallel at a time. A fetcher lives as long as there is a unit for it: a server
+// with hundreds of connectors has thousands of places, and few of them are taken at any time.
+type crew struct {
+	places chan struct{}
+	idle   sync.Pool // of *fetcher, for their buffers
+	wg     sync.WaitGroup
+}
+
+func newCrew(f *feed) *crew {
+	r := f.r
+	return &crew{places: make(chan struct{}, r.cfg.Parallel), idle: sync.Pool{New: func() any {
+		return &fetcher{
+			f: f, prep: &preparer{connector: &r.cfg.Connector, now: r.deps.Clock.Now},
+			sieve: newSieve(r.cfg.Filters, r.deps.Normalizer),
+		}
+	}}}
+}
+
+// start waits for a place and works on the unit there. Its error is the context's.
+func (c *crew) start(ctx context.Context, u task) error {
+	select {
+	case c.places <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c.wg.Go(func() {
+		w := c.idle.Get().(*fetcher) //nolint:forcetypeassert // nothing else is put there
+		w.work(ctx, u)
+		c.idle.Put(w)
+		<-c.places
+	})
+	return nil
+}
+
+// wait returns when all fetchers are done.
+func (c *crew) wait() { c.wg.Wait() }
+
+// fetcher works on units of one feed, one at a time, with buffers of its own.
 type fetcher struct {
 	f     *feed
 	prep  *preparer
 	sieve *sieve
 }
 
-func (w *fetcher) run(ctx context.Context, work <-chan task) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case u := <-work:
-			err := w.fetch(ctx, u)
-			switch {
-			case err == nil:
-			case u.look:
-				w.failLook(ctx, u, err)
-			default:
-				w.fail(ctx, u, err)
-			}
-		}
+func (w *fetcher) work(ctx context.Context, u task) {
+	err := w.fetch(ctx, u)
+	switch {
+	case err == nil:
+	case u.look:
+		w.failLook(ctx, u, err)
+	default:
+		w.fail(ctx, u, err)
 	}
 }
 

@@ -65,16 +65,12 @@ func NewRunner(cfg RunnerConfig, deps Deps) *Runner {
 func (r *Runner) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, f := range r.feeds {
-		work := make(chan task)
 		wg.Go(func() { f.schedule(ctx) })
-		wg.Go(func() { f.dispatch(ctx, work) })
-		for range r.cfg.Parallel {
-			w := &fetcher{
-				f: f, prep: &preparer{connector: &r.cfg.Connector, now: r.deps.Clock.Now},
-				sieve: newSieve(r.cfg.Filters, r.deps.Normalizer),
-			}
-			wg.Go(func() { w.run(ctx, work) })
-		}
+		wg.Go(func() {
+			c := newCrew(f)
+			f.dispatch(ctx, c)
+			c.wait()
+		})
 	}
 	if t, ok := r.cfg.Source.(source.Tender); ok {
 		wg.Go(func() { r.tend(ctx, t) })

@@ -27,6 +27,7 @@ type Config struct {
 	Credential  Credential // who we are
 	PublisherID string     // GUID sent as PublisherIdentifier on every request; empty: not sent
 	Transport   Transport
+	Transports  *Transports   // shared; nil: the client's own
 	Tokens      *Tokens       // shared; nil: the client's own
 	Pacer       *Pacer        // of the tenant; nil: no pacing
 	Clock       clock.Clock   // nil: the wall clock
@@ -76,7 +77,11 @@ func New(cfg Config) (*Client, error) {
 	if c.timeout <= 0 {
 		c.timeout = requestTimeout
 	}
-	if c.transport, err = newTransport("connect", cfg.Transport); err != nil {
+	transports := cfg.Transports
+	if transports == nil {
+		transports = NewTransports()
+	}
+	if c.transport, err = transports.get("connect", cfg.Transport); err != nil {
 		return nil, err
 	}
 	if cfg.Transport.InsecureSkipVerify {
@@ -391,7 +396,7 @@ func urgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
 // Pacer is the tenant's pacer; nil when the client is not paced.
 func (c *Client) Pacer() *Pacer { return c.pacer }
 
-// CloseIdle closes the connections that nobody uses.
+// CloseIdle closes the connections that nobody uses, those of other clients with the same Transports and settings too.
 func (c *Client) CloseIdle() { c.transport.CloseIdleConnections() }
 
 // asFault gives err an operation and a class.

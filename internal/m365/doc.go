@@ -4,6 +4,7 @@
 //
 //	Plans      which host, token audience and sign-in host a subscription plan uses
 //	Tokens     access tokens, one credential per tenant, application, key and audience, shared by all connectors
+//	Transports the connections, shared by all connectors that trust the same authorities
 //	Pacers     one token bucket per Microsoft tenant, shared by all connectors of that tenant
 //	API        an API's error codes as data: code -> kind of failure, operator sentence, hint
 //	Client     one API of one tenant: Do sends a request and returns the decoded body or a classified *fault.Error
@@ -28,7 +29,7 @@
 //	c, err := m365.New(m365.Config{
 //	        API: m365.ManagementActivity(), BaseURL: plan.APIURL, Audience: plan.Audience,
 //	        Credential: m365.Credential{LoginURL: plan.LoginURL, TenantID: tid, ClientID: app, Secret: key},
-//	        Tokens: tokens, Pacer: pacers.For(tid, 1200), Clock: clk, Logger: log,
+//	        Transports: transports, Tokens: tokens, Pacer: pacers.For(tid, 1200), Clock: clk, Logger: log,
 //	})
 //	resp, err := c.Get(ctx, "list subscriptions", "/api/v1.0/"+tid+"/activity/feed/subscriptions/list")
 //

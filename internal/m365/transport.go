@@ -2,12 +2,14 @@ package m365
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
@@ -36,10 +38,50 @@ const (
 	tokenTimeout   = 30 * time.Second
 )
 
-// maxIdle covers 64 parallel fetches for each of the five content types' busiest pairs without reconnecting.
+// maxIdle connections to a host are kept for reuse: as many as fetches fit into the collector's memory at a time.
 const maxIdle = 256
 
-// newTransport makes the transport of one connector.
+// Transports are the connections of many clients: those with the same settings share them, so that hundreds of
+// connectors hold no more idle connections than one that is busy. A connection carries no identity; every request brings
+// its own token. Safe for concurrent use.
+type Transports struct {
+	mu  sync.Mutex
+	set map[transportKey]*http.Transport
+}
+
+// transportKey is what makes two clients' connections the same. A certificate authority file counts by its content too.
+type transportKey struct {
+	settings    Transport
+	authorities [sha256.Size]byte
+}
+
+// NewTransports returns an empty set.
+func NewTransports() *Transports { return &Transports{set: map[transportKey]*http.Transport{}} }
+
+// get finds or makes the transport for t.
+func (s *Transports) get(op string, t Transport) (*http.Transport, error) {
+	key := transportKey{settings: t}
+	if t.CAFile != "" {
+		pem, err := readCAs(op, t.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		key.authorities = sha256.Sum256(pem)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.set[key]; known != nil {
+		return known, nil
+	}
+	fresh, err := newTransport(op, t)
+	if err != nil {
+		return nil, err
+	}
+	s.set[key] = fresh
+	return fresh, nil
+}
+
+// newTransport makes a transport.
 //
 // It speaks HTTP/1.1 only: with one connection per parallel request a stalled answer holds up nobody else, and on fast
 // links HTTP/2's framing costs the collector noticeably more CPU per byte than it saves.
@@ -65,7 +107,6 @@ func newTransport(op string, t Transport) (*http.Transport, error) {
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: tlsTimeout,
 		Protocols:           protocols,
-		MaxIdleConns:        maxIdle,
 		MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout:     90 * time.Second,
 		ReadBufferSize:      16 << 10,
@@ -108,11 +149,19 @@ func environmentProxy(op string) (func(*http.Request) (*url.URL, error), error) 
 	return func(r *http.Request) (*url.URL, error) { return choose(r.URL) }, nil
 }
 
-func loadCAs(op, file string) (*x509.CertPool, error) {
+func readCAs(op, file string) ([]byte, error) {
 	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fault.Newf(fault.Config, op, "ca_file cannot be read: %v", err).
 			WithHint("check the path of ca_file and that the user that runs Sluice may read it")
+	}
+	return pem, nil
+}
+
+func loadCAs(op, file string) (*x509.CertPool, error) {
+	pem, err := readCAs(op, file)
+	if err != nil {
+		return nil, err
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {

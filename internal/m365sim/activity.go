@@ -152,7 +152,7 @@ func (s *Sim) admit(o *operation, tenantID string) (*accessClaims, *reply) {
 	if o.tenant == nil {
 		return claims, problemReply(http.StatusBadRequest, "AF20011", "Specified tenant ID ("+tenantID+") does not exist in the system or has been deleted.")
 	}
-	if len(claims.Audience) != 1 || !strings.EqualFold(claims.Audience[0], o.tenant.Audience) {
+	if len(claims.Audience) != 1 || !strings.EqualFold(claims.Audience[0], o.tenant.audience(o.origin)) {
 		return claims, unauthorized()
 	}
 	if p := o.query["publisheridentifier"]; p != "" {

@@ -204,7 +204,7 @@ func (s *Sim) grant(req *http.Request, t *tenant, origin string, v2 bool) (map[s
 	if failure != nil {
 		return nil, failure
 	}
-	audience, failure := t.audienceOf(form, v2)
+	audience, failure := t.audienceOf(form, origin, v2)
 	if failure != nil {
 		return nil, failure
 	}
@@ -238,8 +238,16 @@ func (a *application) authenticate(form url.Values, origin, tenantID string, now
 	return "", invalidClient(7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '%s'.", a.ID)
 }
 
+// audience is what a token for this tenant's API is for.
+func (t *tenant) audience(origin string) string {
+	if t.Audience == audienceSelf {
+		return origin
+	}
+	return t.Audience
+}
+
 // audienceOf reads the one resource that a token is asked for. The OpenID scopes that MSAL adds are ignored.
-func (t *tenant) audienceOf(form url.Values, v2 bool) (string, *entraError) {
+func (t *tenant) audienceOf(form url.Values, origin string, v2 bool) (string, *entraError) {
 	wanted := strings.TrimSuffix(form.Get("resource"), "/")
 	if v2 {
 		var resources []string
@@ -266,8 +274,8 @@ func (t *tenant) audienceOf(form url.Values, v2 bool) (string, *entraError) {
 	if wanted == "" {
 		return "", badRequest("invalid_request", 900144, "The request body must contain the following parameter: 'resource'.")
 	}
-	if strings.EqualFold(wanted, t.Audience) {
-		return t.Audience, nil
+	if own := t.audience(origin); strings.EqualFold(wanted, own) {
+		return own, nil
 	}
 	for _, other := range audiences { // one service principal owns all of them; the API refuses the wrong one later
 		if strings.EqualFold(wanted, other) {

@@ -56,13 +56,17 @@ type Tenant struct {
 	ID       string    `yaml:"id"`        // GUID
 	Name     string    `yaml:"name"`      // default contoso; the domain is NAME.onmicrosoft.com
 	Plan     string    `yaml:"plan"`      // enterprise (default) | gcc | gcc_high | dod: the audience of its tokens
-	Audience string    `yaml:"audience"`  // replaces the plan's audience
+	Audience string    `yaml:"audience"`  // replaces the plan's audience; self is the address the simulator is called at
 	AuditOff bool      `yaml:"audit_off"` // unified audit logging is off: a start answers the malformed 400
 	Users    int       `yaml:"users"`     // default 3000
 	Apps     []App     `yaml:"apps"`
 	Traffic  []Traffic `yaml:"traffic"`
 	Records  []Files   `yaml:"records"`
 }
+
+// audienceSelf stands for the address the simulator is called at: the rule of Microsoft's own clouds, where a token is for
+// the host of the API (spec/entra-auth.md).
+const audienceSelf = "self"
 
 // App is an application registered in a tenant.
 type App struct {

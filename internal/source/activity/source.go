@@ -43,11 +43,12 @@ type Config struct {
 
 	ContentTypes []string // checked by Test; empty: all five
 
-	Refused func()       // called after each sign-in that was refused, must not block; nil: nobody is told
-	Pacers  *m365.Pacers // shared by all connectors; nil: no pacing
-	Tokens  *m365.Tokens // shared by all connectors; nil: the source's own
-	Clock   clock.Clock  // nil: the wall clock
-	Logger  *slog.Logger // nil: no log
+	Refused    func()           // called after each sign-in that was refused, must not block; nil: nobody is told
+	Pacers     *m365.Pacers     // shared by all connectors; nil: no pacing
+	Tokens     *m365.Tokens     // shared by all connectors; nil: the source's own
+	Transports *m365.Transports // shared by all connectors; nil: the source's own
+	Clock      clock.Clock      // nil: the wall clock
+	Logger     *slog.Logger     // nil: no log
 
 	dialer m365.Dialer // nil: the network; tests stand in for it
 }
@@ -139,6 +140,7 @@ func New(cfg Config) (*Source, error) {
 		Credential:  cfg.credential(s.login),
 		PublisherID: first(cfg.PublisherID, cfg.DirectoryID),
 		Transport:   m365.Transport{CAFile: cfg.CAFile, InsecureSkipVerify: cfg.DisableSSLVerification, Dialer: cfg.dialer},
+		Transports:  cfg.Transports,
 		Tokens:      cfg.Tokens,
 		Pacer:       pacer,
 		Clock:       s.clock,
