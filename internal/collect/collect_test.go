@@ -454,12 +454,14 @@ func TestSweepsFindContentThatAppearsLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.waitFor("the end of the first listing", func() bool { return !runner.Status()[general].NextRun.IsZero() })
+	next := runner.Status()[general].NextRun
 	runner.Poke()
-	h.waitFor("an ordinary listing", func() bool {
+	h.waitFor("an ordinary listing and its end", func() bool {
 		src.mu.Lock()
 		defer src.mu.Unlock()
 		last := src.windows[len(src.windows)-1]
-		return last.To.Sub(last.From) < 3*time.Hour
+		return last.To.Sub(last.From) < 3*time.Hour && runner.Status()[general].NextRun.After(next)
 	})
 	if total := h.total(general); total.Listed != 1 {
 		t.Fatalf("an ordinary listing reached %d units: this test shows nothing", total.Listed)

@@ -20,6 +20,7 @@ const (
 // crew runs the fetchers of one feed, Parallel at a time. A fetcher lives as long as there is a unit for it: a server
 // with hundreds of connectors has thousands of places, and few of them are taken at any time.
 type crew struct {
+	memory *Publisher
 	places chan struct{}
 	idle   sync.Pool // of *fetcher, for their buffers
 	wg     sync.WaitGroup
@@ -27,7 +28,7 @@ type crew struct {
 
 func newCrew(f *feed) *crew {
 	r := f.r
-	return &crew{places: make(chan struct{}, r.cfg.Parallel), idle: sync.Pool{New: func() any {
+	return &crew{memory: r.deps.Publisher, places: make(chan struct{}, r.cfg.Parallel), idle: sync.Pool{New: func() any {
 		return &fetcher{
 			f: f, prep: &preparer{connector: &r.cfg.Connector, now: r.deps.Clock.Now},
 			sieve: newSieve(r.cfg.Filters, r.deps.Normalizer),
@@ -35,12 +36,16 @@ func newCrew(f *feed) *crew {
 	}}}
 }
 
-// start waits for a place and works on the unit there. Its error is the context's.
+// start waits for a place and for memory, and works on the unit there. Its error is the context's.
 func (c *crew) start(ctx context.Context, u task) error {
 	select {
 	case c.places <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if err := c.memory.reserve(ctx, reserveStep); err != nil {
+		<-c.places
+		return err
 	}
 	c.wg.Go(func() {
 		w := c.idle.Get().(*fetcher) //nolint:forcetypeassert // nothing else is put there
@@ -70,15 +75,14 @@ func (w *fetcher) work(ctx context.Context, u task) {
 	default:
 		w.fail(ctx, u, err)
 	}
+	clear(w.prep.members[:cap(w.prep.members)]) // they are parts of the unit's body
 }
 
-// fetch streams one unit to the publisher. After it returned nil the unit is in flight until its last fragment is
-// done; after an error it is not in flight any more, or fail ends that.
+// fetch streams one unit to the publisher and gives back the reserveStep of memory that its caller has reserved. After
+// it returned nil the unit is in flight until its last fragment is done; after an error it is not in flight any more, or
+// fail ends that.
 func (w *fetcher) fetch(ctx context.Context, u task) error {
 	p := w.f.r.deps.Publisher
-	if err := p.reserve(ctx, reserveStep); err != nil {
-		return err
-	}
 	frag := w.fragment(u, reserveStep)
 	total := &tally{} // of all parts; only the publisher touches it, in the order of submission
 	for item, err := range w.f.r.cfg.Source.Fetch(ctx, u.Unit) {

@@ -71,10 +71,11 @@ func (o *oneFeed) land(units int) {
 		}
 		o.t.Fatalf("%d units are %s, want %d", len(due), what, units)
 	}
-	w := &fetcher{f: o.f, prep: &preparer{connector: &o.f.r.cfg.Connector, now: o.now.Now}}
+	c := newCrew(o.f)
+	defer c.wait()
 	for _, u := range due {
 		o.f.take(u.ID)
-		if err := w.fetch(o.t.Context(), u); err != nil {
+		if err := c.start(o.t.Context(), u); err != nil {
 			o.t.Fatal(err)
 		}
 	}
@@ -207,11 +208,14 @@ func TestContentThatExpiredIsShownAsLost(t *testing.T) {
 		if err != nil || len(due) != 1 {
 			t.Fatalf("%d units are due, %v", len(due), err)
 		}
-		w := &fetcher{f: o.f, prep: &preparer{connector: &o.f.r.cfg.Connector, now: o.now.Now}}
-		if err = w.fetch(t.Context(), due[0]); err == nil {
-			t.Fatal("the fetch did not fail: this test shows nothing")
+		tries := src.fetches(u.Key)
+		c := newCrew(o.f)
+		if err := c.start(t.Context(), due[0]); err != nil {
+			t.Fatal(err)
 		}
-		w.fail(t.Context(), due[0], err)
+		if c.wait(); src.fetches(u.Key) != tries+1 {
+			t.Fatal("nothing was fetched: this test shows nothing")
+		}
 		return o.total(general)
 	}
 	if total := fail(); total.Lost != 0 || total.Pending != 1 {
