@@ -228,6 +228,11 @@ func (t *pendingTable) endRow(b *rowBuffer) {
 	t.rows++
 }
 
+// has tells whether the table holds everything up to a position.
+func (t *pendingTable) has(read Position) bool {
+	return t.position.Stream == read.Stream && t.position.Seq >= read.Seq
+}
+
 // reset forgets the rows, which are committed, and gives their memory back.
 func (t *pendingTable) reset(position Position) {
 	for _, b := range t.days {

@@ -356,12 +356,14 @@ func (s *session) finish(ctx context.Context) error {
 	return s.commit(ctx)
 }
 
-// commit brings every table to what was read, trying again until it works, ctx ends or a table moved.
+// commit brings every table to what was read, trying again until it works, ctx ends or a table moved. A crash between the
+// commits of two tables leaves the first one ahead: it stays where it is until the others have caught up, because a
+// position that went back would write its rows a second time.
 func (s *session) commit(ctx context.Context) error {
 	s.due = nil
 	for _, index := range Indices() {
 		p := s.pending.tables[index]
-		if p.position == s.read {
+		if p.has(s.read) {
 			continue
 		}
 		for {

@@ -284,10 +284,10 @@ func TestFeedHeals(t *testing.T) {
 	expect(t, l, entries...)
 }
 
-// TestPositionsPerTable starts from tables that are not at the same place.
-func TestPositionsPerTable(t *testing.T) {
-	s := newSetup(t)
-	entries := testEntries(6)
+// partTables commits four of the entries, whose second records belong to another table, and crashes between the commits
+// of the two tables.
+func (s *setup) partTables(t *testing.T, entries []Entry) {
+	t.Helper()
 	for i := range entries {
 		if b := entries[i].Batch; b != nil {
 			b.Records[1].Index = record.Syslog
@@ -305,14 +305,46 @@ func TestPositionsPerTable(t *testing.T) {
 	go func() { done <- w.Run(ctx) }()
 	_ = w.Flush(t.Context(), 4)
 	t.Log("the writer ended:", <-done)
-	l := s.open()
+	wantPositions(t, s.open(), 4, 0)
+}
+
+func wantPositions(t *testing.T, l *Lake, windowsEvents, syslog uint64) {
+	t.Helper()
 	positions, err := l.Positions(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if positions[record.WindowsEvents].Seq == 0 || positions[record.Syslog].Seq != 0 {
-		t.Fatalf("positions %v", positions)
+	if positions[record.WindowsEvents].Seq != windowsEvents || positions[record.Syslog].Seq != syslog {
+		t.Fatalf("positions %v, want %d of %s and %d of %s", positions, windowsEvents, record.WindowsEvents, syslog, record.Syslog)
 	}
+}
+
+// TestATableAheadWaits commits while one table is still behind another.
+func TestATableAheadWaits(t *testing.T) {
+	s := newSetup(t)
+	entries := testEntries(6)
+	s.partTables(t, entries)
+	l := s.open()
+	if err := runWriter(t, NewWriter(l, feedOf(entries[:2]...), WriterOptions{}), 2); err != nil {
+		t.Fatal(err)
+	}
+	wantPositions(t, l, 4, 2)
+	if err := runWriter(t, NewWriter(l, feedOf(entries...), WriterOptions{}), 6); err != nil {
+		t.Fatal(err)
+	}
+	wantPositions(t, l, 6, 6)
+	expect(t, l, entries...)
+	if got := rebuilt(t, l, record.Syslog); len(got) != 5 {
+		t.Errorf("%d records in syslog, want 5", len(got))
+	}
+}
+
+// TestPositionsPerTable starts from tables that are not at the same place.
+func TestPositionsPerTable(t *testing.T) {
+	s := newSetup(t)
+	entries := testEntries(6)
+	s.partTables(t, entries)
+	l := s.open()
 	if err := runWriter(t, NewWriter(l, feedOf(entries...), WriterOptions{}), 6); err != nil {
 		t.Fatal(err)
 	}
