@@ -157,7 +157,7 @@ func (s *server) query(ctx context.Context, q wire.QueryBody) error {
 			return err
 		}
 	}
-	if err := s.db.defineViews(ctx, *s.open, q.Files); err != nil {
+	if err := s.db.defineViews(ctx, *s.open, q.SQL, q.Files); err != nil {
 		return s.explain(ctx, err)
 	}
 	rows, err := s.db.stream(ctx, q, s.out)

@@ -16,9 +16,15 @@ var internalColumns = []string{"_shape", "_style", "_overflow", "_raw"}
 // allTables are the tables that the view all puts together.
 var allTables = []string{"windows_events", "syslog", "alerts"}
 
-// defineViews makes the views of the tables over files, or over all files of a table that is not in the map.
-func (d *database) defineViews(ctx context.Context, open wire.OpenBody, files map[string][]string) error {
+// defineViews makes the views that a statement names, over files, or over all files of a table that is not in the map. The
+// others are left out because a view of hundreds of columns takes some milliseconds to make.
+func (d *database) defineViews(ctx context.Context, open wire.OpenBody, statement string, files map[string][]string) error {
+	statement = strings.ToLower(statement)
+	all := strings.Contains(statement, query.All)
 	for _, t := range open.Tables {
+		if !strings.Contains(statement, t.Name) && (!all || !slices.Contains(allTables, t.Name)) {
+			continue
+		}
 		every := t.Files
 		if part, ok := files[t.Name]; ok {
 			t.Files = part
@@ -39,6 +45,9 @@ func (d *database) defineViews(ctx context.Context, open wire.OpenBody, files ma
 		if err := d.define(ctx, t.Name, body); err != nil {
 			return err
 		}
+	}
+	if !all {
+		return nil
 	}
 	return d.define(ctx, query.All, unionOfAll(open, files))
 }
