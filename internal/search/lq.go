@@ -81,6 +81,9 @@ func (p *plan) selection(req Request) (*selection, error) {
 			continue
 		}
 		expr, typ, ok := p.cat.Output(f)
+		if !ok && p.noFiles() { // the fields of a vendor come with its first record
+			expr, typ, ok = "CAST(NULL AS VARCHAR)", "VARCHAR", true
+		}
 		if !ok {
 			return nil, fault.Newf(fault.Config, op, "unknown field %q in the list of fields", f)
 		}
@@ -101,6 +104,11 @@ func (p *plan) selection(req Request) (*selection, error) {
 	sel.add(p.column("_id", "VARCHAR"), keyID)
 	sel.add(p.column("_seq", "BIGINT"), keySeq)
 	return sel, nil
+}
+
+// noFiles reports whether the tables hold nothing in the query's time.
+func (p *plan) noFiles() bool {
+	return !slices.ContainsFunc(p.tables, func(t Table) bool { return len(t.Files) > 0 })
 }
 
 func (s *selection) add(expr, name string) {

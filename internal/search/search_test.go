@@ -284,7 +284,7 @@ func TestMistakes(t *testing.T) {
 func TestEmptyLake(t *testing.T) {
 	searcher := searcherOver(t, nil, nil)
 	for _, req := range []search.Request{
-		{Query: "Operation:x AND timestamp:>now-1d bare"}, {Index: "quarantine"}, {Lang: "sql", Query: `SELECT _id, "user.name", raw FROM "all" WHERE timestamp > now()`},
+		{Query: "Operation:x AND timestamp:>now-1d bare"}, {Index: "quarantine"}, {Fields: []string{"Operation", "_id"}}, {Lang: "sql", Query: `SELECT _id, "user.name", raw FROM "all" WHERE timestamp > now()`},
 	} {
 		got, _, err := ids(t, searcher, req)
 		if err != nil || len(got) != 0 {
