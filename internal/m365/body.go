@@ -81,7 +81,7 @@ func (b *body) open(resp *http.Response) error {
 		b.zip = new(gzip.Reader)
 	}
 	if err := b.zip.Reset(b.raw); err != nil {
-		if errors.Is(err, io.EOF) { // no body at all
+		if errors.Is(err, io.EOF) && context.Cause(b.ctx) == nil { // no body at all
 			b.src = http.NoBody
 			return nil
 		}
@@ -119,7 +119,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		b.err = err
-		if !errors.Is(err, io.EOF) {
+		if !errors.Is(err, io.EOF) || context.Cause(b.ctx) != nil { // a request that was ended can look like an end
 			b.err = b.failure(err)
 		}
 		return n, b.err
