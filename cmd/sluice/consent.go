@@ -18,10 +18,11 @@ func (c *cli) consentCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "consent",
 		Short: "Onboard customers: admin consent for multi-tenant applications",
-		Long: `A provider registers one multi-tenant application and declares it in the section consent of sluice.yaml. For each customer
-"consent url" makes a link; an administrator of the customer opens it, signs in at Microsoft and presses Accept; Microsoft
-sends the browser back to this server, which records the tenant after a token of that tenant proved it. "consent create"
-then creates the connectors of the application's templates for it.`,
+		Long: `A provider registers one multi-tenant application and declares it in the list consent of sluice.yaml, or of a document
+that is applied; "sluice get consent" shows it. For each customer "consent url" makes a link; an administrator of the
+customer opens it, signs in at Microsoft and presses Accept; Microsoft sends the browser back to this server, which records
+the tenant after a token of that tenant proved it. "consent create" then creates the connectors of the application's
+templates for it.`,
 		Example: "  sluice consent url onboarding --label Contoso\n  sluice consent list\n  sluice consent create Contoso --dry-run",
 		Args:    cobra.NoArgs,
 	}
@@ -243,7 +244,7 @@ func (c *cli) consentApplicationsCommand() *cobra.Command {
 				return c.printJSON(all)
 			}
 			if len(all) == 0 {
-				c.sayf("no application yet; declare one in the section consent of sluice.yaml")
+				c.sayf("no application yet; declare one in the list consent of sluice.yaml, or apply one")
 				return nil
 			}
 			t := newTable(c.out, "NAME", "APPLICATION ID", "PLAN", "REDIRECT URI", "CONNECTOR TYPES", "OWNER")

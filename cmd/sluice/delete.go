@@ -23,9 +23,10 @@ func (c *cli) deleteCommand() *cobra.Command {
 	var yes, stop bool
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
-		Short: "Delete a connector, destination or filter",
+		Short: "Delete a connector, destination, filter or application for consent",
 		Long: `Delete an entry. The records that a connector collected stay, and so do its ledger and its history: they can be searched and
-verified as before. On a terminal it asks first; elsewhere --yes is needed.
+verified as before. So do the tenants that consented to an application, and their connectors. On a terminal it asks first;
+elsewhere --yes is needed.
 
 The content subscriptions of a connector go on at Microsoft unless --stop-subscription is given; on a terminal that is
 asked too, with no as the default. Content that becomes available between the stop and the next start can never be
@@ -41,7 +42,7 @@ stopped the connector is deleted all the same; the exit code is 3.`,
 			return err
 		}
 		if stop && kind != api.Connectors {
-			return usagef("--stop-subscription is for connectors, and %s is a %s", name, kind.Singular())
+			return usagef("--stop-subscription is for connectors, and %s is %s", name, oneOfKind(kind))
 		}
 		if !yes && !c.terminal {
 			return usagef("nobody can be asked here; add --yes to delete %s %s", kind.Singular(), name)

@@ -21,7 +21,7 @@ func (c *cli) applyCommand() *cobra.Command {
 	var r api.ApplyRequest
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
-		Short: "Create or change connectors, destinations and filters from a file",
+		Short: "Create or change connectors, destinations, filters and applications for consent from a file",
 		Long: `Send a YAML or JSON document to the server, which makes its entries so: what is new is created, what differs is changed.
 A document with a mistake changes nothing.
 
@@ -74,17 +74,19 @@ func (c *cli) readDocument(file string) (name string, text []byte, err error) {
 func (c *cli) getCommand() *cobra.Command {
 	var output string
 	formats := []string{"table", "yaml", "json"}
-	kinds := []string{string(api.Connectors), string(api.Destinations), string(api.Filters), kindNotifications, kindTypes}
+	kinds := []string{string(api.Connectors), string(api.Destinations), string(api.Filters), string(api.Consent), kindNotifications, kindTypes}
 	cmd := &cobra.Command{
-		Use:   "get connectors|destinations|filters|notifications|types [NAME]",
+		Use:   "get connectors|destinations|filters|consent|notifications|types [NAME]",
 		Short: "Show what is configured, and which types there are",
 		Long: `Show the entries of a kind, or one of them. The yaml and json outputs can be applied again; secrets are shown as references.
+
+"get consent" shows the multi-tenant applications, see "sluice consent".
 
 "get notifications" shows the targets of notifications and how they do.
 
 "get types" lists the connector types; with the name of one it shows what the type collects and where it is found, which
 hosts have to be reachable, and how the application is registered and auditing switched on.`,
-		Example: "  sluice get connectors\n  sluice get connectors contoso-office365 -o yaml\n  sluice get types office365",
+		Example: "  sluice get connectors\n  sluice get connectors contoso-office365 -o yaml\n  sluice get consent -o yaml\n  sluice get types office365",
 		Args:    cobra.RangeArgs(1, 2),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			if len(args) == 1 && args[0] == kindTypes {
@@ -186,7 +188,20 @@ func resolve(ctx context.Context, server *client.Client, text string, kinds ...a
 	case 1:
 		return found[0], text, nil
 	}
-	return "", "", usagef("%s names a %s and a %s; write %s/%s", text, found[0].Singular(), found[1].Singular(), found[0], text)
+	return "", "", ambiguous(text, found[0], found[1])
+}
+
+// ambiguous says that a name stands for entries of two kinds, and how to say which.
+func ambiguous(name string, one, other api.Kind) error {
+	return usagef("%s names %s and %s; write %s/%s", name, oneOfKind(one), oneOfKind(other), one, name)
+}
+
+// oneOfKind is "a filter" or "an application".
+func oneOfKind(kind api.Kind) string {
+	if kind == api.Consent {
+		return "an " + kind.Singular()
+	}
+	return "a " + kind.Singular()
 }
 
 // unknown says that no entry has the name, and which one may be meant.

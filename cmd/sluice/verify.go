@@ -32,7 +32,8 @@ is one line per connector and content type, what is wrong with which unit, and a
   SURPLUS  the lake has more of them than it should
   WAITING  listed a moment ago or still tried again: no verdict yet
 
-COVERAGE is the share that landed of all that landed, is missing or is lost. It is 100.00% only when nothing is missing.
+RECORDS counts the records that are in the lake, DROPPED those that landed and were removed by its retention since: they are
+not missing. COVERAGE is the share that landed of all that landed, is missing or is lost. It is 100.00% only when nothing is missing.
 
 With --repair what is missing is queued to be fetched again, as far as Microsoft still serves it. A running server verifies
 by itself once a day; sluice status has the result. Exit code 0: complete. 3: not complete.`,
@@ -125,12 +126,12 @@ func (c *cli) printVerify(r api.VerifyReport, hours, repair bool) error {
 }
 
 func verifyHeader(first ...string) []string {
-	return append(first, "LISTED", "LANDED", "MISSING", "LOST", "SURPLUS", "WAITING", "RECORDS", "COVERAGE")
+	return append(first, "LISTED", "LANDED", "MISSING", "LOST", "SURPLUS", "WAITING", "RECORDS", "DROPPED", "COVERAGE")
 }
 
 func verifyCells(n api.VerifyCounts, coverage float64, first ...string) []string {
 	return append(first, count(n.Listed), count(n.Landed), count(n.Missing), count(n.Lost), count(n.Surplus), count(n.Waiting), count(n.Records),
-		percent(coverage, n.Whole()))
+		count(n.DroppedRecords), percent(coverage, n.Whole()))
 }
 
 // percent prints a coverage with two digits, rounded down; what is not whole never reads as 100.00%.

@@ -12,12 +12,12 @@ import (
 )
 
 type kindInput struct {
-	Kind Kind `path:"kind" enum:"connectors,destinations,filters"`
+	Kind Kind `path:"kind" enum:"connectors,destinations,filters,consent"`
 }
 
 // entryInput repeats kindInput, because parameters of unexported embedded structs are not seen.
 type entryInput struct {
-	Kind Kind   `path:"kind" enum:"connectors,destinations,filters"`
+	Kind Kind   `path:"kind" enum:"connectors,destinations,filters,consent"`
 	Name string `path:"name"`
 }
 
@@ -30,7 +30,7 @@ type applyInput struct {
 }
 
 type documentInput struct {
-	Kind   Kind   `query:"kind" enum:"connectors,destinations,filters" doc:"Only this kind"`
+	Kind   Kind   `query:"kind" enum:"connectors,destinations,filters,consent" doc:"Only this kind"`
 	Name   string `query:"name" doc:"Only this entry"`
 	Format string `query:"format" enum:"yaml,json" default:"yaml"`
 }
@@ -43,7 +43,7 @@ type documentOutput struct {
 func (s *server) entryRoutes(api huma.API) {
 	handle(s, api, operation("list-all-entries", http.MethodGet, "/entries", "Entries", "List the entries of every kind"),
 		func(ctx context.Context, _ *struct{}) ([]Entry, error) { return s.entries(ctx, "") })
-	handle(s, api, operation("list-entries", http.MethodGet, "/entries/{kind}", "Entries", "List connectors, destinations or filters"),
+	handle(s, api, operation("list-entries", http.MethodGet, "/entries/{kind}", "Entries", "List connectors, destinations, filters or applications for consent"),
 		func(ctx context.Context, in *kindInput) ([]Entry, error) { return s.entries(ctx, in.Kind) })
 	handle(s, api, operation("get-entry", http.MethodGet, "/entries/{kind}/{name}", "Entries", "Get one entry"),
 		func(ctx context.Context, in *entryInput) (Entry, error) { return s.entry(ctx, in.Kind, in.Name) })

@@ -37,7 +37,7 @@ type StoppedSubscription struct {
 }
 
 type deleteInput struct {
-	Kind              Kind   `path:"kind" enum:"connectors,destinations,filters"`
+	Kind              Kind   `path:"kind" enum:"connectors,destinations,filters,consent"`
 	Name              string `path:"name"`
 	StopSubscriptions bool   `query:"stop_subscriptions" doc:"Also stop the content subscriptions of a connector at Microsoft: content that becomes available from then on until they are started again can never be fetched by anybody"`
 }

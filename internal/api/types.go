@@ -24,17 +24,23 @@ const (
 	Connectors   Kind = "connectors"
 	Destinations Kind = "destinations"
 	Filters      Kind = "filters"
+	Consent      Kind = "consent" // multi-tenant applications, see package consent
 )
 
 // Kinds lists the kinds in the order in which names are looked up.
-func Kinds() []Kind { return []Kind{Connectors, Destinations, Filters} }
+func Kinds() []Kind { return []Kind{Connectors, Destinations, Filters, Consent} }
 
 // Singular is the word for one entry of the kind.
-func (k Kind) Singular() string { return strings.TrimSuffix(string(k), "s") }
+func (k Kind) Singular() string {
+	if k == Consent {
+		return "application"
+	}
+	return strings.TrimSuffix(string(k), "s")
+}
 
-// Entry is a configured connector, destination or filter.
+// Entry is a configured connector, destination, filter or application for consent.
 type Entry struct {
-	Kind       Kind       `json:"kind" enum:"connectors,destinations,filters"`
+	Kind       Kind       `json:"kind" enum:"connectors,destinations,filters,consent"`
 	Name       string     `json:"name"`
 	Type       string     `json:"type,omitempty"`
 	TenantName string     `json:"tenant_name,omitempty"`
@@ -106,7 +112,7 @@ const (
 
 // AppliedEntry is the outcome of apply for one entry.
 type AppliedEntry struct {
-	Kind    Kind     `json:"kind" enum:"connectors,destinations,filters"`
+	Kind    Kind     `json:"kind" enum:"connectors,destinations,filters,consent"`
 	Name    string   `json:"name"`
 	Action  Action   `json:"action" enum:"created,updated,unchanged,deleted"`
 	Changed []string `json:"changed,omitempty" nullable:"false" doc:"Names of the options that changed"`

@@ -117,6 +117,8 @@ func TestCoverage(t *testing.T) {
 		{"nothing landed", api.VerifyCounts{Listed: 4, Missing: 4}, 0},
 		{"one of very many", api.VerifyCounts{Listed: 1 << 60, Landed: 1<<60 - 1, Missing: 1}, 99.9999999},
 		{"records only", api.VerifyCounts{Listed: 1, Landed: 1, Records: 75, MissingRecords: 25}, 75},
+		{"what retention dropped was there", api.VerifyCounts{Listed: 1, Landed: 1, Records: 50, DroppedRecords: 25, MissingRecords: 25}, 75},
+		{"retention dropped all", api.VerifyCounts{Listed: 1, Landed: 1, DroppedRecords: 25}, 100},
 		{"records only, no unit", api.VerifyCounts{MissingRecords: 1}, 0},
 	} {
 		got := tc.counts.Coverage()

@@ -51,6 +51,7 @@ type VerifyCounts struct {
 	Records        int64 `json:"records" doc:"Records counted in the lake"`
 	MissingRecords int64 `json:"missing_records" doc:"Records that the ledger says are in the lake and are not"`
 	SurplusRecords int64 `json:"surplus_records" doc:"Records that are in the lake twice, or that no unit accounts for"`
+	DroppedRecords int64 `json:"dropped_records" doc:"Records that landed and that the retention of the lake removed; they are not missing"`
 }
 
 // Whole reports whether nothing is missing. Waiting units are neither.
@@ -64,7 +65,8 @@ func (c VerifyCounts) Coverage() float64 {
 	}
 	judged := c.Landed + c.Missing + c.Lost
 	if judged == 0 || c.Landed == judged { // only records are missing
-		return min(100*float64(c.Records)/float64(c.Records+c.MissingRecords), almost)
+		there := c.Records + c.DroppedRecords
+		return min(100*float64(there)/float64(there+c.MissingRecords), almost)
 	}
 	return min(100*float64(c.Landed)/float64(judged), almost)
 }
@@ -83,6 +85,7 @@ func (c *VerifyCounts) Add(other VerifyCounts) {
 	c.Records += other.Records
 	c.MissingRecords += other.MissingRecords
 	c.SurplusRecords += other.SurplusRecords
+	c.DroppedRecords += other.DroppedRecords
 }
 
 // Gap is an interval of which something can no longer be had.

@@ -4,12 +4,10 @@ import (
 	"context"
 	"iter"
 	"sync"
-	"time"
 
 	"sluice/internal/collect"
 	"sluice/internal/lake/census"
 	"sluice/internal/record"
-	"sluice/internal/state"
 )
 
 // lakeAnswers is the lake as the collector asks it. Questions that come while another is answered are asked together: a
@@ -101,19 +99,6 @@ func (l *lakeAnswers) ask(ctx context.Context, asks []collect.Ask) (map[string]c
 		held[id] = collect.Held{Index: f.Index, Raw: f.Raw}
 	}
 	return held, nil
-}
-
-// Holdings implements collect.Lake.
-func (l *lakeAnswers) Holdings(ctx context.Context, since time.Time) (map[record.UnitID]collect.Holding, state.Position, error) {
-	counted, err := l.s.census.Units(ctx, census.UnitsQuery{Since: since})
-	if err != nil {
-		return nil, state.Position{}, err
-	}
-	out := make(map[record.UnitID]collect.Holding, len(counted.Units))
-	for id, h := range counted.Units {
-		out[id] = collect.Holding{Rows: h.Rows, Distinct: h.Distinct, Quarantined: h.Quarantined, IDSum: h.IDSum}
-	}
-	return out, state.Position{Stream: counted.Position.Stream, Seq: counted.Position.Seq}, nil
 }
 
 // Origins implements collect.Lake.

@@ -18,6 +18,9 @@ func (s *service) Delete(ctx context.Context, kind api.Kind, name string, o api.
 	if kind == api.Filters {
 		return api.DeleteResult{}, s.deleteFilter(ctx, name)
 	}
+	if kind == api.Consent {
+		return api.DeleteResult{}, s.deleteApplication(ctx, name)
+	}
 	c, err := s.connector(ctx, kind, name)
 	if err != nil {
 		return api.DeleteResult{}, err

@@ -41,7 +41,7 @@ func newService(t *testing.T) *service {
 		t.Fatal(err)
 	}
 	keys := withSecrets(t, dir, config.Secrets{})
-	return &service{
+	s := &service{
 		nodeGroup: config.DefaultNodeGroup,
 		failures:  failures{clock: clock.Real{}}, dataDir: dir, clock: clock.Real{}, log: log, state: store, properties: driverProperties(), normalizer: normalizer,
 		manager: collect.NewManager(collect.Deps{State: store, Logger: log, Clock: clock.Real{}}, nil),
@@ -50,6 +50,11 @@ func newService(t *testing.T) *service {
 			return func(func(filter.Sample, error) bool) {}
 		},
 	}
+	keys.svc = s
+	if err := keys.openConsent(); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func (s *service) mustApply(t *testing.T, r api.ApplyRequest) api.ApplyResult {

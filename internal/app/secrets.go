@@ -95,11 +95,15 @@ func (a *application) sealStored(ctx context.Context) error {
 			a.log.Error("the stored secrets of a connector cannot be sealed", "connector", c.Name, "error", err.Error(), "hint", fault.HintOf(err))
 		}
 	}
-	if sealed == 0 {
+	applications, err := s.consent.Reseal(ctx)
+	if err != nil {
+		a.log.Error("the stored secrets of an application for consent cannot be sealed", "error", err.Error(), "hint", fault.HintOf(err))
+	}
+	if sealed += applications; sealed == 0 {
 		return nil
 	}
 	id, place := a.sealer.Key()
-	a.log.Info("stored secrets were sealed; what they were before is removed from the state database", "connectors", sealed, "key", id, "in", place)
+	a.log.Info("stored secrets were sealed; what they were before is removed from the state database", "entries", sealed, "key", id, "in", place)
 	if err := s.state.Compact(ctx); err != nil {
 		a.log.Error("the state database may still hold secrets as they were before; change them where they come from", "error", err.Error(), "hint", fault.HintOf(err))
 	}

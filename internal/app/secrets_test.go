@@ -183,8 +183,15 @@ func TestFromAnOldDatabaseToAKeyService(t *testing.T) {
 	} {
 		a := withSecrets(t, keys, step.prepare())
 		a.svc.state = store
+		if err := a.openConsent(); err != nil {
+			t.Fatal(err)
+		}
 		if err := a.sealStored(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		a.svc.mustApply(t, docOf(agency)) // once created, and the same ever after
+		if all, err := a.svc.consent.Applications(t.Context()); err != nil || len(all) != 1 || all[0].Secret.Text() != plantedSecret {
+			t.Errorf("%s: the application lost its secret: %v", step.name, err)
 		}
 		if step.rewrites {
 			updates++

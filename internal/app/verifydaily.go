@@ -15,10 +15,12 @@ const (
 	// verifySettle is how long after the start of the server the first verification waits, so that the listing of the
 	// start is done; after something was restored there is no wait.
 	verifySettle = time.Hour
+	verifyRetry  = 4 * time.Hour // wait after a verification that failed
 )
 
 // verifyDaily verifies every running connector once a day and after something was restored, queues what is missing, and
-// keeps the result for the status. Failures are logged and tried again at the next turn.
+// keeps the result for the status. Failures are logged and tried again after some hours. Health knows how long that may take
+// after a start.
 func (a *application) verifyDaily(ctx context.Context) error {
 	select {
 	case <-a.svc.publisher.Ready():
@@ -49,16 +51,18 @@ func (a *application) verifyDue(ctx context.Context, at map[string]time.Time, no
 		return
 	}
 	for _, c := range connectors {
-		last := reports[c.ID].Finished
-		if tried := at[c.ID]; tried.After(last) {
-			last = tried
-		}
-		if c.Paused || !now && a.Clock.Now().Sub(last) < verifyEvery {
+		clock := a.Clock.Now()
+		if c.Paused || !now && !verifyIsDue(clock, reports[c.ID].Finished, at[c.ID]) {
 			continue
 		}
-		at[c.ID] = a.Clock.Now()
+		at[c.ID] = clock
 		a.verifyScheduled(ctx, c)
 	}
+}
+
+// verifyIsDue reports whether a connector is to be verified that was last verified, and last tried to be, at these times.
+func verifyIsDue(now, verified, tried time.Time) bool {
+	return now.Sub(verified) >= verifyEvery && now.Sub(tried) >= verifyRetry
 }
 
 func (a *application) verifyScheduled(ctx context.Context, c state.Connector) {

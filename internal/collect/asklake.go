@@ -18,9 +18,14 @@ type Lake interface {
 	Committed(ctx context.Context, seq uint64) error
 	// Present returns those of the asked records that the lake holds, by _id.
 	Present(ctx context.Context, asks []Ask) (map[string]Held, error)
-	// Holdings counts, on one snapshot, what the lake holds of each unit. Rows that were stored before since may be
-	// left out; units without rows are left out. Everything of the journal up to the position was counted, nothing behind.
-	Holdings(ctx context.Context, since time.Time) (map[record.UnitID]Holding, state.Position, error)
+	// Count counts, on one snapshot, what the lake holds of each unit. Rows that were stored before since may be
+	// left out; rows within the mark and units without rows are left out. Everything of the journal up to the position was
+	// counted, nothing behind.
+	Count(ctx context.Context, since time.Time, without state.DropMark) (map[record.UnitID]Holding, state.Position, error)
+	// Old counts, on one snapshot, the rows of events before a time that are not within the mark, and hands them over in
+	// parts, in the order of their events. The last part is that of the time itself, if need be without units. An error of
+	// take ends it.
+	Old(ctx context.Context, before time.Time, without state.DropMark, take func(Aged) error) error
 	// Origins tells where the rows of some units come from.
 	Origins(ctx context.Context, units []record.UnitID) (map[record.UnitID]Origin, error)
 	// Since yields the records with a journal sequence of after < seq, oldest first, and LastSeq the greatest sequence
@@ -55,6 +60,13 @@ type Holding struct {
 	Distinct    int64 // different ids among them: less than Rows means that a record is there twice
 	Quarantined int64 // rows in quarantine, part of Rows
 	IDSum       uint64
+}
+
+// Aged are rows of old events: all of those before Before that no earlier part had.
+type Aged struct {
+	Before   time.Time
+	Position state.Position // everything of the journal up to here was counted, nothing behind
+	Units    []state.DroppedUnit
 }
 
 // Origin is where the rows of a unit come from, as they say themselves.

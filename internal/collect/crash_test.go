@@ -123,8 +123,12 @@ func die(t *testing.T, dir, point string) {
 // unitsOfJournal names the units of the batches that the journal has.
 func (h *harness) unitsOfJournal() map[string]bool {
 	h.t.Helper()
+	rows, err := h.lake.journalRows(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	keys := map[string]bool{}
-	for _, row := range h.lake.journalRows(h.t.Context()) {
+	for _, row := range rows {
 		keys[general+"|"+row.unit.ContentID] = true
 	}
 	return keys

@@ -138,5 +138,6 @@ func (f *feed) settle(id record.UnitID) {
 		f.settled[id] = true
 	}
 	f.mu.Unlock()
+	f.r.ended(id)
 	signal(f.wake)
 }

@@ -38,13 +38,60 @@ func (p *Publisher) Housekeep(ctx context.Context) error {
 	return nil
 }
 
-// Dropping records that the lake is about to drop the records of events before a time, so that a verification does not
-// call them missing.
+// Dropping counts, per unit, what the retention of the lake is about to remove: the rows of events before a time, a
+// midnight, that the lake has now. Call it before the rows go, and then remove what is within state's DropMark and nothing
+// else: what came to the lake behind it was not counted yet.
+//
+// A verification finds these rows in the ledger instead of in the lake, from the moment of the count on, so that a crash
+// before they are gone changes nothing. The parts are counted in transactions of their own; what a crash or an error leaves
+// is counted by the next call. A time before that of the mark, after the retention was made longer, counts nothing: the
+// rows that are still there stay until time has caught up.
 func (p *Publisher) Dropping(ctx context.Context, before time.Time) error {
 	select {
 	case <-p.ready:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return p.cfg.State.Step(ctx, p.term, func(s *state.Step) error { return s.Dropped(before) })
+	p.counting.Lock()
+	defer p.counting.Unlock()
+	if err := p.cfg.Lake.Committed(ctx, p.Confirmed()); err != nil {
+		return err
+	}
+	mark, err := p.cfg.State.DropMark(ctx)
+	if err != nil {
+		return err
+	}
+	if before = before.UTC().Truncate(midnight); before.Before(mark.Before) {
+		return nil
+	}
+	rows, units := int64(0), 0
+	err = p.cfg.Lake.Old(ctx, before, mark, func(a Aged) error {
+		to := state.DropMark{Before: a.Before, Seq: a.Position.Seq}
+		if to.Seq < mark.Seq {
+			return fault.New(fault.Conflict, "count old records", "the lake is older than what was counted before").
+				WithHint("it reads from the journal what it misses; the next turn goes on")
+		}
+		err := p.cfg.State.Step(ctx, p.term, func(s *state.Step) error {
+			if err := s.Settle(a.Position); err != nil { // what was counted is in the lake for good
+				return err
+			}
+			return s.Dropped(mark, to, a.Units)
+		})
+		if err != nil {
+			return err
+		}
+		mark = to
+		units += len(a.Units)
+		for _, u := range a.Units {
+			rows += u.Rows
+		}
+		return nil
+	})
+	if rows > 0 {
+		p.log.Info("counted records that are older than the retention", "before", mark.Before, "records", rows, "units", units)
+	}
+	return fault.Wrap("", "count old records", err)
 }
+
+// midnight is the step of the retention: the lake drops whole days, in UTC.
+const midnight = 24 * time.Hour

@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	jobPoll  = 250 * time.Millisecond // how often a job's progress is read from the ledger
+	jobPoll  = 250 * time.Millisecond // how often a job looks up the units that ended their flight
+	jobCheck = 15 * time.Second       // how often it looks up all of them, should one have ended unseen
 	jobsKept = 100
-
-	settleChunk = 1000 // units looked up at a time
 )
 
 // Job is a run that somebody asked for: a listing of an interval for all content types, done when everything listed
@@ -102,7 +101,8 @@ func (m *Manager) runJob(ctx context.Context, r *Runner, j Job) {
 		m.jobs.update(j)
 		mu.Unlock()
 	}
-	var err error
+	ended := r.watch()
+	defer r.unwatch(ended)
 	var failed map[string]error
 	if j.Backfill {
 		failed = r.Backfill(ctx, j.Since, j.Until, seen)
@@ -114,21 +114,9 @@ func (m *Manager) runJob(ctx context.Context, r *Runner, j Job) {
 		break
 	}
 	r.Wake()
-	open := slices.Collect(maps.Keys(listed))
-	for len(open) > 0 {
-		before := len(open)
-		if open, err = m.settle(ctx, open, &j); err == nil {
-			j.Pending = int64(len(open))
-			m.jobs.update(j)
-		}
-		if len(open) < before {
-			continue // more may have settled already
-		}
-		if m.deps.Clock.Sleep(ctx, jobPoll) != nil {
-			j.Err = fault.New(fault.Canceled, "collect", "the server was stopped before the run was done").
-				WithHint("what is missing is collected after the next start")
-			break
-		}
+	if m.waitForUnits(ctx, listed, ended, &j) != nil {
+		j.Err = fault.New(fault.Canceled, "collect", "the server was stopped before the run was done").
+			WithHint("what is missing is collected after the next start")
 	}
 	if ctx.Err() == nil {
 		if err := m.settled(ctx); err != nil && j.Err == nil {
@@ -140,14 +128,40 @@ func (m *Manager) runJob(ctx context.Context, r *Runner, j Job) {
 	m.jobs.update(j)
 }
 
-// settle looks at the first of the open units, adds those that landed or are lost to the job and returns the others.
-func (m *Manager) settle(ctx context.Context, open []record.UnitID, j *Job) ([]record.UnitID, error) {
-	n := min(len(open), settleChunk)
-	units, err := m.deps.State.UnitsByID(ctx, open[:n])
-	if err != nil {
-		return open, err
+// waitForUnits waits until every open unit has landed or is lost. It fails only when ctx ends.
+func (m *Manager) waitForUnits(ctx context.Context, open map[record.UnitID]bool, ended *endings, j *Job) error {
+	var check time.Time // when to look up all of them
+	for {
+		ids, now := ended.take(), m.deps.Clock.Now()
+		all := !now.Before(check)
+		if all {
+			ids = slices.Collect(maps.Keys(open))
+		}
+		err := m.settle(ctx, ids, open, j)
+		switch {
+		case err != nil:
+			check = now
+		case all: // millions take a while: most of the time is not for this
+			check = m.deps.Clock.Now().Add(max(jobCheck, 20*m.deps.Clock.Now().Sub(now)))
+		}
+		j.Pending = int64(len(open))
+		m.jobs.update(*j)
+		if len(open) == 0 {
+			return nil
+		}
+		if err := m.deps.Clock.Sleep(ctx, jobPoll); err != nil {
+			return err
+		}
 	}
-	rest := slices.Clone(open[n:])
+}
+
+// settle looks units up, adds those that landed or are lost to the job and takes them out of the open ones.
+func (m *Manager) settle(ctx context.Context, ids []record.UnitID, open map[record.UnitID]bool, j *Job) error {
+	ids = slices.DeleteFunc(ids, func(id record.UnitID) bool { return !open[id] })
+	units, err := m.deps.State.UnitsByID(ctx, ids)
+	if err != nil {
+		return err
+	}
 	for _, u := range units {
 		switch u.State {
 		case state.Landed:
@@ -155,12 +169,52 @@ func (m *Manager) settle(ctx context.Context, open []record.UnitID, j *Job) ([]r
 		case state.Lost, state.Dropped:
 			j.Lost++
 		case state.Listed, state.Retrying:
-			rest = append(rest, u.ID)
 			continue
 		}
 		j.Records += u.Records
+		delete(open, u.ID)
 	}
-	return rest, nil
+	return nil
+}
+
+// endings are the units that ended a flight since they were last taken.
+type endings struct {
+	mu  sync.Mutex
+	ids []record.UnitID
+}
+
+func (e *endings) take() []record.UnitID {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ids := e.ids
+	e.ids = nil
+	return ids
+}
+
+// watch makes the runner note the units that end a flight, until unwatch.
+func (r *Runner) watch() *endings {
+	e := &endings{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watchers = append(r.watchers, e)
+	return e
+}
+
+func (r *Runner) unwatch(e *endings) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watchers = slices.DeleteFunc(r.watchers, func(w *endings) bool { return w == e })
+}
+
+// ended tells those who watch that a unit ended a flight: what the ledger says of it may be new.
+func (r *Runner) ended(id record.UnitID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.watchers {
+		e.mu.Lock()
+		e.ids = append(e.ids, id)
+		e.mu.Unlock()
+	}
 }
 
 // Job returns a job as it is now.

@@ -89,8 +89,17 @@ func (v *verification) settleDoubts(ctx context.Context) error {
 	return nil
 }
 
-// holds reports whether the lake has exactly what the ledger says of a unit.
+// accounted is what the lake has of a unit together with what its retention dropped: what must be what landed.
+func accounted(u state.LedgerUnit, h Holding) Holding {
+	h.Rows += u.DroppedRecords
+	h.Distinct += u.DroppedRecords
+	h.IDSum ^= u.DroppedSum
+	return h
+}
+
+// holds reports whether the lake has, or had until its retention dropped it, exactly what the ledger says of a unit.
 func holds(u state.LedgerUnit, h Holding) bool {
+	h = accounted(u, h)
 	known := u.IDSum != 0 // units of the first schema were counted without it
 	return h.Rows == u.Records+u.Malformed && h.Distinct == h.Rows && (h.IDSum == u.IDSum || !known)
 }
@@ -115,13 +124,13 @@ func (v *verification) judgeUnknown(id record.UnitID, u record.Unit) {
 
 // judge judges a unit of the ledger.
 func (v *verification) judge(u state.LedgerUnit) {
-	h, expected := v.holdings[u.ID], u.Records+u.Malformed
+	h, expected := v.holdings[u.ID], max(u.Records+u.Malformed-u.DroppedRecords, 0)
 	_, listed := v.listed[u.ID]
 	f := Finding{
 		ID: u.ID, ContentID: u.ContentID, Created: u.Created, Expected: expected, Found: h.Rows,
 		Repairable: listed || u.Expires.IsZero() || v.now.Before(u.Expires),
 	}
-	t := Tally{Listed: 1, Records: h.Rows}
+	t := Tally{Listed: 1, Records: h.Rows, DroppedRecords: u.DroppedRecords}
 	switch u.State {
 	case state.Landed:
 		f.Verdict, f.Reason = landedVerdict(u, h)
@@ -157,14 +166,19 @@ func (v *verification) judge(u state.LedgerUnit) {
 }
 
 func landedVerdict(u state.LedgerUnit, h Holding) (Verdict, string) {
-	expected := u.Records + u.Malformed
+	expected, dropped := u.Records+u.Malformed, ""
+	if u.DroppedRecords > 0 {
+		dropped = fmt.Sprintf(", beside the %d that its retention dropped", u.DroppedRecords)
+	}
+	whole := holds(u, h)
+	h = accounted(u, h)
 	switch {
-	case holds(u, h):
+	case whole:
 		return Fine, ""
 	case h.Distinct < h.Rows:
 		return Surplus, fmt.Sprintf("the lake has %d records twice", h.Rows-h.Distinct)
 	case h.Rows < expected:
-		return Missing, fmt.Sprintf("%d of its %d records are not in the lake", expected-h.Rows, expected)
+		return Missing, fmt.Sprintf("%d of its %d records are not in the lake%s", expected-h.Rows, expected, dropped)
 	case h.Rows > expected:
 		return Surplus, fmt.Sprintf("the lake has %d records more than were collected", h.Rows-expected)
 	}
@@ -211,12 +225,12 @@ func (v *verification) judgeStrangers(ctx context.Context) error {
 	for _, hour := range folded {
 		found := hours[hour.Start]
 		delete(hours, hour.Start)
-		expected := hour.Records + hour.Malformed
+		expected := hour.Records + hour.Malformed - hour.DroppedRecords
 		if found == nil {
 			found = &sum{}
 		}
-		t := Tally{Listed: hour.Units, Landed: hour.Units, Records: found.rows}
-		if found.rows != expected || found.idSum != hour.IDSum {
+		t := Tally{Listed: hour.Units, Landed: hour.Units, Records: found.rows, DroppedRecords: hour.DroppedRecords}
+		if found.rows != expected || found.idSum^hour.DroppedSum != hour.IDSum {
 			t.MissingRecords, t.SurplusRecords = max(expected-found.rows, 0), max(found.rows-expected, 0)
 			v.find(Finding{
 				ID: found.sample.ID, ContentID: found.sample.ContentID, Created: hour.Start, Verdict: Missing, Expected: expected, Found: found.rows,

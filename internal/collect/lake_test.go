@@ -21,6 +21,7 @@ type fakeLake struct {
 	gone map[string]bool // by id
 	kept []lakeRow       // of journals that are no more
 	asks int             // records asked for
+	cut  state.DropMark  // what retention dropped
 }
 
 type lakeRow struct {
@@ -33,7 +34,11 @@ func (l *fakeLake) Committed(context.Context, uint64) error { return nil }
 
 // keep takes what the journal has now into the lake, so that it survives the loss of the journal.
 func (l *fakeLake) keep(ctx context.Context) {
-	rows := l.journalRows(ctx)
+	l.h.t.Helper()
+	rows, err := l.journalRows(ctx)
+	if err != nil {
+		l.h.t.Fatal(err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.kept = append(l.kept, rows...)
@@ -47,8 +52,11 @@ func (l *fakeLake) lose(ids ...string) {
 	}
 }
 
-func (l *fakeLake) rows(ctx context.Context) []lakeRow {
-	rows := l.journalRows(ctx)
+func (l *fakeLake) rows(ctx context.Context) ([]lakeRow, error) {
+	rows, err := l.journalRows(ctx)
+	if err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := slices.Clone(l.kept)
@@ -62,30 +70,30 @@ func (l *fakeLake) rows(ctx context.Context) []lakeRow {
 	return slices.DeleteFunc(all, func(r lakeRow) bool {
 		taken := l.gone[r.ID] && !first[r.ID]
 		first[r.ID] = true
-		return taken
-	})
+		return taken || within(r, l.cut)
+	}), nil
 }
 
-func (l *fakeLake) journalRows(ctx context.Context) []lakeRow {
+func (l *fakeLake) journalRows(ctx context.Context) ([]lakeRow, error) {
 	first, last, err := l.h.journal.Bounds(ctx)
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
 	reader, err := l.h.journal.Read(ctx, first)
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
 	defer reader.Close()
 	codec, err := journal.NewCodec()
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
 	defer codec.Close()
 	var out []lakeRow
 	for seq := first; seq <= last; {
 		m, err := reader.Next(ctx)
 		if err != nil {
-			panic(err)
+			return nil, err
 		}
 		seq = m.Seq + 1
 		if m.Fence {
@@ -104,7 +112,7 @@ func (l *fakeLake) journalRows(ctx context.Context) []lakeRow {
 			})
 		}
 	}
-	return out
+	return out, nil
 }
 
 func (l *fakeLake) Present(ctx context.Context, asks []Ask) (map[string]Held, error) {
@@ -115,8 +123,12 @@ func (l *fakeLake) Present(ctx context.Context, asks []Ask) (map[string]Held, er
 	l.mu.Lock()
 	l.asks += len(asks)
 	l.mu.Unlock()
+	rows, err := l.rows(ctx)
+	if err != nil {
+		return nil, err
+	}
 	held := map[string]Held{}
-	for _, r := range l.rows(ctx) {
+	for _, r := range rows {
 		if wanted[r.ID] {
 			held[r.ID] = r.Held
 		}
@@ -124,10 +136,17 @@ func (l *fakeLake) Present(ctx context.Context, asks []Ask) (map[string]Held, er
 	return held, nil
 }
 
-func (l *fakeLake) Holdings(ctx context.Context, _ time.Time) (map[record.UnitID]Holding, state.Position, error) {
+func (l *fakeLake) Count(ctx context.Context, _ time.Time, without state.DropMark) (map[record.UnitID]Holding, state.Position, error) {
+	rows, err := l.rows(ctx)
+	if err != nil {
+		return nil, state.Position{}, err
+	}
 	out := map[record.UnitID]Holding{}
 	seen := map[string]bool{}
-	for _, r := range l.rows(ctx) {
+	for _, r := range rows {
+		if within(r, without) {
+			continue
+		}
 		h := out[r.unit.ID]
 		h.Rows++
 		if key := r.unit.ID.String() + r.ID; !seen[key] {
@@ -146,7 +165,12 @@ func (l *fakeLake) Holdings(ctx context.Context, _ time.Time) (map[record.UnitID
 
 func (l *fakeLake) Since(ctx context.Context, after uint64) iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {
-		for _, r := range l.rows(ctx) {
+		rows, err := l.rows(ctx)
+		if err != nil {
+			yield(Stored{}, err)
+			return
+		}
+		for _, r := range rows {
 			if r.Seq > after && !yield(r.Stored, nil) {
 				return
 			}
@@ -155,24 +179,34 @@ func (l *fakeLake) Since(ctx context.Context, after uint64) iter.Seq2[Stored, er
 }
 
 func (l *fakeLake) LastSeq(ctx context.Context) (seq uint64, err error) {
-	for _, r := range l.rows(ctx) {
+	rows, err := l.rows(ctx)
+	for _, r := range rows {
 		seq = max(seq, r.Seq)
 	}
-	return seq, nil
+	return seq, err
 }
 
 // ids counts how often each id is in the lake.
 func (l *fakeLake) ids(ctx context.Context) map[string]int {
+	l.h.t.Helper()
+	rows, err := l.rows(ctx)
+	if err != nil {
+		l.h.t.Fatal(err)
+	}
 	out := map[string]int{}
-	for _, r := range l.rows(ctx) {
+	for _, r := range rows {
 		out[r.ID]++
 	}
 	return out
 }
 
 func (l *fakeLake) Origins(ctx context.Context, units []record.UnitID) (map[record.UnitID]Origin, error) {
+	rows, err := l.rows(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := map[record.UnitID]Origin{}
-	for _, r := range l.rows(ctx) {
+	for _, r := range rows {
 		if slices.Contains(units, r.unit.ID) {
 			out[r.unit.ID] = Origin{ConnectorID: r.connect, ContentType: r.unit.ContentType, ContentID: r.unit.ContentID, Created: r.unit.Created}
 		}

@@ -65,11 +65,11 @@ func (l *slowLake) Present(ctx context.Context, asks []Ask) (map[string]Held, er
 	return l.fakeLake.Present(ctx, asks)
 }
 
-func (l *slowLake) Holdings(ctx context.Context, since time.Time) (map[record.UnitID]Holding, state.Position, error) {
+func (l *slowLake) Count(ctx context.Context, since time.Time, without state.DropMark) (map[record.UnitID]Holding, state.Position, error) {
 	if !l.has(ctx) {
 		return map[record.UnitID]Holding{}, state.Position{}, nil
 	}
-	return l.fakeLake.Holdings(ctx, since)
+	return l.fakeLake.Count(ctx, since, without)
 }
 
 // TestTheLakeIsAskedWhenItHasEverything: records that the journal has and the lake does not have yet, whose ids the index of ids

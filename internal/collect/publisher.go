@@ -106,8 +106,11 @@ type Publisher struct {
 	ready   chan struct{} // closed when recovery is done and term is set
 	stopped chan struct{} // closed when Run returns
 	term    state.Term
-	last    uint64 // sequence of the last message in the journal
-	codec   *journal.Codec
+	// counting is held for reading while ledger and lake are compared, and for writing while Dropping moves rows from one
+	// side to the other.
+	counting sync.RWMutex
+	last     uint64 // sequence of the last message in the journal
+	codec    *journal.Codec
 
 	restored  atomic.Bool
 	mu        sync.Mutex

@@ -46,8 +46,9 @@ type Runner struct {
 	log   *slog.Logger
 	feeds []*feed
 
-	mu     sync.Mutex
-	resume time.Time // nothing is fetched before: the service throttled
+	mu       sync.Mutex
+	resume   time.Time // nothing is fetched before: the service throttled
+	watchers []*endings
 }
 
 // NewRunner returns a runner that does nothing until Run.

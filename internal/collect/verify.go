@@ -39,6 +39,7 @@ type VerifyProgress struct {
 type Tally struct {
 	Listed, Landed, Missing, Lost, Surplus, Waiting int64
 	Records, MissingRecords, SurplusRecords         int64
+	DroppedRecords                                  int64 // by the lake's retention: they landed, and nothing is wrong
 }
 
 // Finding is one unit that is not as it should be.
@@ -49,7 +50,7 @@ type Finding struct {
 	Created     time.Time
 	Verdict     Verdict
 	Reason      string
-	Expected    int64 // records that should be in the lake, -1 when that is not known
+	Expected    int64 // records that should be in the lake, without those that retention dropped; -1 when that is not known
 	Found       int64
 	Repairable  bool
 }
@@ -133,6 +134,9 @@ func (v *verification) run(ctx context.Context) error {
 	if err := v.survey(ctx); err != nil {
 		return err
 	}
+	counting := &v.f.r.deps.Publisher.counting
+	counting.RLock()
+	defer counting.RUnlock()
 	if err := v.readLedger(ctx); err != nil {
 		return err
 	}
@@ -223,8 +227,11 @@ func (v *verification) count(ctx context.Context) error {
 	if err := p.cfg.Lake.Committed(ctx, p.Confirmed()); err != nil {
 		return err
 	}
-	var err error
-	v.holdings, v.position, err = p.cfg.Lake.Holdings(ctx, v.req.Since.Add(-countMargin))
+	dropped, err := v.f.r.deps.State.DropMark(ctx)
+	if err != nil {
+		return err
+	}
+	v.holdings, v.position, err = p.cfg.Lake.Count(ctx, v.req.Since.Add(-countMargin), dropped)
 	return err
 }
 
@@ -255,4 +262,5 @@ func (t *Tally) Add(o Tally) {
 	t.Records += o.Records
 	t.MissingRecords += o.MissingRecords
 	t.SurplusRecords += o.SurplusRecords
+	t.DroppedRecords += o.DroppedRecords
 }

@@ -101,22 +101,9 @@ func (c Connector) Resolve(env Lookup) (Connector, error) {
 	return next, nil
 }
 
-// connectors reads a list of connectors and checks them together.
+// connectors reads a list of connectors.
 func (r *reader) connectors(n *yaml.Node, path string) []Connector {
-	if isNull(n) {
-		return nil
-	}
-	if n.Kind != yaml.SequenceNode {
-		r.report(n, path, "must be a list of connectors, found %s", describe(n))
-		return nil
-	}
-	var list []Connector
-	for i, item := range n.Content {
-		if c, ok := r.connector(item, indexed(path, i)); ok {
-			list = append(list, c)
-		}
-	}
-	return list
+	return readList(r, n, path, "connectors", r.connector)
 }
 
 // connector reads one connector. It is false when n is nothing that can be looked into; after other mistakes the

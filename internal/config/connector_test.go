@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"sluice/internal/fault"
 	"sluice/internal/option"
 )
@@ -211,7 +213,7 @@ func TestParseApplyForms(t *testing.T) {
 		{name: "nothing", document: "# nothing\n", err: "f:1:1: holds no connector"},
 		{name: "twice across documents", document: whole + "---\n" + whole, err: `f:8:7: name: the name "a" is taken by the connector on line 1`},
 		{name: "server settings", document: "data: x\n" + list, err: "f:1:1: data: is a setting of the server and belongs into the file of sluice up --config"},
-		{name: "unknown list", document: "sinks: []\n" + list, err: "f:1:1: sinks: unknown key, known are connectors, destinations, filters"},
+		{name: "unknown list", document: "sinks: []\n" + list, err: "f:1:1: sinks: unknown key, known are connectors, destinations, filters, consent"},
 		{name: "destinations", document: "destinations: [{name: x}]\n", err: "f:1:1: destinations: destinations are not available in this version"},
 		{name: "a number", document: "5", err: "f:1:1: must be a connector (keys and values), found a single value"},
 	} {
@@ -233,6 +235,46 @@ func TestParseApplyForms(t *testing.T) {
 			}
 			if !slices.Equal(names, tt.want) {
 				t.Errorf("got %v, want %v", names, tt.want)
+			}
+		})
+	}
+}
+
+// The lists of applications for consent are handed on as one, with their places.
+func TestParseApplyConsent(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, document string
+		none           bool
+		want           string // line:name of each application; without: the node is no list
+	}{
+		{name: "none", document: whole, none: true},
+		{name: "one", document: "consent:\n  - name: x\n", want: "2:x"},
+		{name: "two documents", document: "consent:\n  - name: x\n---\nfilters: []\n---\nconsent: [{name: y}]\n", want: "2:x 6:y"},
+		{name: "nothing first", document: "consent:\n---\nconsent: [{name: y}]\n", want: "3:y"},
+		{name: "nothing last", document: "consent: [{name: x}]\n---\nconsent:\n", want: "1:x"},
+		{name: "no list last", document: "consent: [{name: x}]\n---\nconsent: 5\n"},
+		{name: "no list first", document: "consent: 5\n---\nconsent: [{name: x}]\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			apply, err := ParseApply("f", []byte(tt.document), drivers())
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := apply.Consent
+			if tt.none || tt.want == "" {
+				if (n == nil) != tt.none || n != nil && n.Kind == yaml.SequenceNode {
+					t.Errorf("got %+v", n)
+				}
+				return
+			}
+			var got []string
+			for _, item := range n.Content {
+				got = append(got, fmt.Sprintf("%d:%s", item.Line, child(item, "name").Value))
+			}
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}

@@ -42,8 +42,8 @@
 // SpecJSON is canonical: the given keys, in the order of their declaration, in one spelling each. Two connectors are
 // configured alike exactly when their SpecJSON is equal.
 //
-// The targets of notifications (File.Notifications) and the applications of consent (File.Consent, which package consent
-// reads) stand only in the file of the server and have no other form.
+// The targets of notifications (File.Notifications) stand only in the file of the server and have no other form. The
+// applications of consent (File.Consent, Apply.Consent) are read, compared and written by package consent.
 //
 // Everything here is a function of its arguments and safe for concurrent use.
 package config

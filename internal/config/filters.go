@@ -22,20 +22,7 @@ type Filter struct {
 
 // filters reads a list of filters.
 func (r *reader) filters(n *yaml.Node, path string) []Filter {
-	if isNull(n) {
-		return nil
-	}
-	if n.Kind != yaml.SequenceNode {
-		r.report(n, path, "must be a list of filters, found %s", describe(n))
-		return nil
-	}
-	var list []Filter
-	for i, item := range n.Content {
-		if f, ok := r.filter(item, indexed(path, i)); ok {
-			list = append(list, f)
-		}
-	}
-	return list
+	return readList(r, n, path, "filters", r.filter)
 }
 
 // filter reads one filter. It is false when n is nothing that can be looked into.
@@ -141,24 +128,14 @@ func child(n *yaml.Node, key string) *yaml.Node {
 
 // conditions reads the conditions of a filter.
 func (r *reader) conditions(n *yaml.Node, path string) []filter.Condition {
-	if isNull(n) {
-		return nil
-	}
-	if n.Kind != yaml.SequenceNode {
-		r.report(n, path, "must be a list of conditions, found %s", describe(n))
-		return nil
-	}
-	list := make([]filter.Condition, 0, len(n.Content))
-	for i, item := range n.Content {
-		list = append(list, r.condition(item, indexed(path, i)))
-	}
-	return list
+	return readList(r, n, path, "conditions", r.condition)
 }
 
-func (r *reader) condition(n *yaml.Node, path string) (c filter.Condition) {
+// condition reads one condition. It is always true, so that conditions keep their numbers, which mistakes name.
+func (r *reader) condition(n *yaml.Node, path string) (c filter.Condition, _ bool) {
 	fields, ok := r.mapping(n, path, "a condition")
 	if !ok {
-		return c
+		return c, true
 	}
 	known := optionNames(filter.ConditionOptions())
 	var value *yaml.Node
@@ -185,7 +162,7 @@ func (r *reader) condition(n *yaml.Node, path string) (c filter.Condition) {
 			r.report(f.key, at, "%s", unknown("key", f.name, known))
 		}
 	}
-	return c
+	return c, true
 }
 
 // conditionValues reads value or values. Numbers and truth values become the text that stands for them in a record.

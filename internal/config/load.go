@@ -24,7 +24,8 @@ type File struct {
 type Apply struct {
 	Connectors []Connector
 	Filters    []Filter
-	Warnings   Problems // oddities that do not hinder, in document order
+	Consent    *yaml.Node // the lists `consent` as one, as they stand, for package consent; nil: none
+	Warnings   Problems   // oddities that do not hinder, in document order
 }
 
 // Keys of a document that hold lists or groups.
@@ -40,10 +41,10 @@ const (
 )
 
 // listKeys are the lists that every document can hold, fileKeys what only the file of the server can.
-func listKeys() []string { return []string{keyConnectors, keyDestinations, keyFilters} }
+func listKeys() []string { return []string{keyConnectors, keyDestinations, keyFilters, keyConsent} }
 
 func fileKeys() []string {
-	return []string{keyLake, keySecrets, keyWebhook, keyNotifications, keyConsent}
+	return []string{keyLake, keySecrets, keyWebhook, keyNotifications}
 }
 
 // Load checks the content of sluice.yaml, which is named path in messages. drivers are the connector types that exist.
@@ -83,8 +84,8 @@ func Load(path string, data []byte, drivers []source.Properties, env Lookup) (*F
 }
 
 // ParseApply checks what `sluice apply` was given, named name in messages: YAML or JSON, one or several documents, each
-// either a group with the keys `connectors` and `filters`, a list of connectors, or one connector. References are kept and not looked
-// up: see Connector.Resolve. The error is Problems with every mistake; the Apply is nil then.
+// either a group with the keys `connectors`, `filters` and `consent`, a list of connectors, or one connector. References are kept
+// and not looked up: see Connector.Resolve. The error is Problems with every mistake; the Apply is nil then.
 func ParseApply(name string, data []byte, drivers []source.Properties) (*Apply, error) {
 	r := &reader{file: name, drivers: drivers}
 	apply := &Apply{}
@@ -93,9 +94,7 @@ func ParseApply(name string, data []byte, drivers []source.Properties) (*Apply, 
 		r.report(nil, "", "holds no connector")
 	}
 	for _, root := range roots {
-		connectors, filters := r.applied(root)
-		apply.Connectors = append(apply.Connectors, connectors...)
-		apply.Filters = append(apply.Filters, filters...)
+		r.applied(root, apply)
 	}
 	r.checkTogether(apply.Connectors)
 	r.checkFilterNames(apply.Filters)
@@ -107,24 +106,27 @@ func ParseApply(name string, data []byte, drivers []source.Properties) (*Apply, 
 	return apply, nil
 }
 
-// applied reads one document of ParseApply.
-func (r *reader) applied(root *yaml.Node) ([]Connector, []Filter) {
+// applied adds one document of ParseApply.
+func (r *reader) applied(root *yaml.Node, to *Apply) {
 	if root.Kind == yaml.SequenceNode {
-		return r.connectors(root, keyConnectors), nil
+		to.Connectors = append(to.Connectors, r.connectors(root, keyConnectors)...)
+		return
 	}
 	if !isGroup(root) {
 		if c, ok := r.connector(root, ""); ok {
-			return []Connector{c}, nil
+			to.Connectors = append(to.Connectors, c)
 		}
-		return nil, nil
+		return
 	}
 	fields, ok := r.mapping(root, "", "a document")
 	if !ok {
-		return nil, nil
+		return
 	}
 	server := append(optionNames(ServerOptions()), fileKeys()...)
 	for _, f := range fields {
 		switch {
+		case f.name == keyConsent:
+			to.Consent = joined(to.Consent, f.value)
 		case slices.Contains(listKeys(), f.name):
 		case slices.Contains(server, f.name):
 			r.report(f.key, f.name, "is a setting of the server and belongs into the file of sluice up --config")
@@ -132,7 +134,21 @@ func (r *reader) applied(root *yaml.Node) ([]Connector, []Filter) {
 			r.report(f.key, join("", f.name), "%s", unknown("key", f.name, listKeys()))
 		}
 	}
-	return r.lists(fields)
+	connectors, filters := r.lists(fields)
+	to.Connectors, to.Filters = append(to.Connectors, connectors...), append(to.Filters, filters...)
+}
+
+// joined is one list of the entries of two. What is no list is left for its reader to report.
+func joined(a, b *yaml.Node) *yaml.Node {
+	switch {
+	case a == nil || isNull(a) || b.Kind != yaml.SequenceNode && !isNull(b):
+		return b
+	case a.Kind != yaml.SequenceNode || isNull(b):
+		return a
+	}
+	list := *a
+	list.Content = append(slices.Clone(a.Content), b.Content...)
+	return &list
 }
 
 // isGroup reports whether a document is a group of lists and not a single connector.
@@ -140,7 +156,7 @@ func isGroup(root *yaml.Node) bool {
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		key := root.Content[i].Value
 		list := slices.Contains(listKeys(), key) && root.Content[i+1].Kind == yaml.SequenceNode
-		if list || key == keyConnectors || slices.Contains(fileKeys(), key) {
+		if list || key == keyConnectors || key == keyConsent || slices.Contains(fileKeys(), key) {
 			return true
 		}
 	}

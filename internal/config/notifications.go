@@ -37,23 +37,11 @@ func NotificationOptions(k notify.Kind) []option.Option {
 
 // notifications reads the list of targets and checks them together.
 func (r *reader) notifications(n *yaml.Node, path string) []Notification {
-	if isNull(n) {
-		return nil
-	}
-	if n.Kind != yaml.SequenceNode {
-		r.report(n, path, "must be a list of notifications, found %s", describe(n))
-		return nil
-	}
-	var list []Notification
-	for i, item := range n.Content {
-		t, ok := r.notification(item, indexed(path, i))
-		if !ok {
-			continue
-		}
-		if taken := slices.IndexFunc(list, func(o Notification) bool { return o.Name == t.Name && t.Name != "" }); taken >= 0 {
+	list := readList(r, n, path, "notifications", r.notification)
+	for i, t := range list {
+		if taken := slices.IndexFunc(list[:i], func(o Notification) bool { return o.Name == t.Name && t.Name != "" }); taken >= 0 {
 			r.report(t.at.name, join(t.at.path, keyName), "the name %q is taken by the notification on line %d", t.Name, list[taken].Pos.Line)
 		}
-		list = append(list, t)
 	}
 	return list
 }

@@ -2,11 +2,8 @@ package config
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,9 +14,6 @@ import (
 	"sluice/internal/option"
 	"sluice/internal/source"
 )
-
-// MaxDocument is the largest document, in bytes, that is read.
-const MaxDocument = 4 << 20
 
 // Lookup finds an environment variable; os.LookupEnv is one.
 type Lookup func(name string) (value string, found bool)
@@ -76,25 +70,15 @@ func (r *reader) documents(data []byte) []*yaml.Node {
 		r.problems = append(r.problems, problemf(Position{r.file, line, column}, "", "%s", what))
 		return nil
 	}
-	if json.Valid(data) {
-		data = bytes.ReplaceAll(data, []byte("\t"), []byte(" ")) // JSON may be indented with tabs, YAML may not
+	roots, err := Documents(data)
+	if wrong, ok := errors.AsType[*SyntaxError](err); ok {
+		text := wrong.Text
+		if wrong.alias {
+			text = "aliases are not supported " + quoteStar
+		}
+		r.problems = append(r.problems, problemf(Position{r.file, wrong.Line, wrong.Column}, "", "not YAML: %s", text))
 	}
-	var roots []*yaml.Node
-	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
-		var doc yaml.Node
-		err := dec.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			return roots
-		}
-		if err != nil {
-			line, column, text := syntaxError(data, err)
-			r.problems = append(r.problems, problemf(Position{r.file, line, column}, "", "not YAML: %s", text))
-			return roots
-		}
-		if len(doc.Content) == 1 && !isNull(doc.Content[0]) {
-			roots = append(roots, doc.Content[0])
-		}
-	}
+	return roots
 }
 
 // unreadable finds the first byte that is no text, which the YAML parser would report without a position.
@@ -116,29 +100,6 @@ func lineColumn(data []byte, at int) (line, column int) {
 	before := data[:at]
 	start := bytes.LastIndexByte(before, '\n') + 1
 	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
-}
-
-var (
-	syntaxLine   = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
-	syntaxAnchor = regexp.MustCompile(`anchor '([^']*)'`)
-)
-
-// syntaxError takes the place out of an error of the YAML parser, which names no column and leaves out the line when it
-// is the first. The name of an unknown anchor is not repeated: it can be a secret that was not put in quotes.
-func syntaxError(data []byte, err error) (line, column int, text string) {
-	m := syntaxLine.FindStringSubmatch(err.Error())
-	if m == nil {
-		return 1, 1, err.Error()
-	}
-	if anchor := syntaxAnchor.FindStringSubmatch(m[2]); anchor != nil {
-		line, column = lineColumn(data, max(0, bytes.Index(data, []byte("*"+anchor[1]))))
-		return line, column, "aliases are not supported (write a text that begins with * or & in quotes)"
-	}
-	line, convErr := strconv.Atoi(m[1])
-	if convErr != nil {
-		line = 1
-	}
-	return line, 1, m[2]
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
@@ -169,6 +130,25 @@ func (r *reader) mapping(n *yaml.Node, path, what string) ([]field, bool) {
 		fields = append(fields, field{key.Value, key, value})
 	}
 	return fields, true
+}
+
+// readList reads the entries of a list with read, which is given the node and the path of each and is false for one that
+// is left out. what names them in messages. Nothing is an empty list.
+func readList[T any](r *reader, n *yaml.Node, path, what string, read func(n *yaml.Node, path string) (T, bool)) []T {
+	if isNull(n) {
+		return nil
+	}
+	if n.Kind != yaml.SequenceNode {
+		r.report(n, path, "must be a list of %s, found %s", what, describe(n))
+		return nil
+	}
+	var list []T
+	for i, item := range n.Content {
+		if v, ok := read(item, indexed(path, i)); ok {
+			list = append(list, v)
+		}
+	}
+	return list
 }
 
 func describe(n *yaml.Node) string {

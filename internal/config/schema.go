@@ -36,7 +36,7 @@ func JSONSchema(drivers []source.Properties) []byte {
 		"type": []string{"array", "null"}, "description": "Who is told when something turns bad and when it is over. Only in the file of the server.", "items": notificationSchema(),
 	}
 	properties[keyConsent] = object{
-		"type": []string{"array", "null"}, "description": "Multi-tenant applications that customers consent to. Only in the file of the server.", "items": object{"type": "object"},
+		"type": []string{"array", "null"}, "description": "Multi-tenant applications that customers consent to.", "items": object{"type": "object"},
 	}
 	for _, key := range []string{keyDestinations} {
 		properties[key] = object{"type": []string{"array", "null"}, "description": "Not available in this version.", "maxItems": 0}

@@ -2,7 +2,6 @@ package consent
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,27 +67,10 @@ func newApplication(v option.Values, templates []Template) Application {
 		Name: v.String(keyName), ApplicationID: v.String(keyApplicationID),
 		Secret: v.Secret(keySecret), CertificateFile: v.String(keyCertificate), CertificatePass: v.Secret(keyCertificatePass),
 		Plan: plan.Name, LoginURL: first(v.String(keyLogin), plan.LoginURL), Audience: first(v.String(keyAudience), plan.Audience),
-		RedirectURI: v.String(keyRedirect), CAFile: v.String(keyCAFile), Templates: templates,
+		RedirectURI: v.String(keyRedirect), CAFile: v.String(keyCAFile), Templates: templates, given: v,
 	}
-	a.Spec = spec(v, templates)
+	a.Spec = object(a.settings(false))
 	return a
-}
-
-// spec writes what was given as JSON, in the order of the declarations.
-func spec(v option.Values, templates []Template) []byte {
-	var settings []Setting
-	for _, name := range v.Names() {
-		value := v.Get(name)
-		if ref, ok := value.(option.Ref); ok {
-			value = ref.Text()
-		}
-		settings = append(settings, Setting{name, value})
-	}
-	list := make([]json.RawMessage, 0, len(templates))
-	for _, t := range templates {
-		list = append(list, object(append([]Setting{{keyType, t.Type}}, t.Options...)))
-	}
-	return object(append(settings, Setting{keyTemplates, list}))
 }
 
 func object(settings []Setting) []byte {
@@ -97,8 +79,7 @@ func object(settings []Setting) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		value, _ := json.Marshal(s.Value) // texts, numbers, truth values, lists of texts and JSON always encode
-		b = fmt.Appendf(b, "%q:%s", s.Name, value)
+		b = fmt.Appendf(b, "%q:%s", s.Name, encoded(s.Value))
 	}
 	return append(b, '}')
 }
@@ -133,47 +114,13 @@ func (a Application) Info() Info {
 // apply is hidden as long as the file has it.
 func (m *Manager) Declare(file string, all []Application) {
 	owned := slices.Clone(all)
+	now := m.clock.Now()
 	for i := range owned {
-		owned[i].Owner = file
+		owned[i].Owner, owned[i].Created, owned[i].Updated = file, now, now
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.declared = owned
-}
-
-// Put creates or changes an application that no file owns. Whether it changed anything is in the first result; one of a
-// file is fault.Conflict.
-func (m *Manager) Put(ctx context.Context, a Application) (created, changed bool, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all, err := m.applications(ctx)
-	if err != nil {
-		return false, false, err
-	}
-	for _, other := range all {
-		switch {
-		case other.Name != a.Name && other.ApplicationID == a.ApplicationID:
-			return false, false, fault.Newf(fault.Conflict, "", "application_id %s belongs to %s already", a.ApplicationID, other.Name).WithHint("change that one")
-		case other.Name == a.Name && other.Owner != "":
-			return false, false, fault.Newf(fault.Conflict, "", "application %s is owned by the file %s and read-only elsewhere", a.Name, other.Owner).WithHint("change it in that file and restart the server")
-		case other.Name == a.Name && string(other.Spec) == string(a.Spec):
-			return false, false, nil
-		}
-	}
-	exists := slices.ContainsFunc(all, func(o Application) bool { return o.Name == a.Name })
-	return !exists, exists, m.store.PutValue(ctx, applicationPrefix+a.Name, a.Spec)
-}
-
-// Remove forgets an application that no file owns. Tenants that consented to it stay.
-func (m *Manager) Remove(ctx context.Context, name string) error {
-	a, err := m.application(ctx, name)
-	if err != nil {
-		return err
-	}
-	if a.Owner != "" {
-		return fault.Newf(fault.Conflict, "", "application %s is owned by the file %s", a.Name, a.Owner).WithHint("remove it there and restart the server")
-	}
-	return m.store.DeleteValue(ctx, applicationPrefix+a.Name)
 }
 
 // Applications lists the applications by name.
@@ -191,9 +138,9 @@ func (m *Manager) applications(ctx context.Context) ([]Application, error) {
 		return nil, err
 	}
 	for key, text := range stored {
-		a, err := ParseSpec(text, m.drivers)
+		a, err := m.readStored(ctx, key, text)
 		if err != nil {
-			return nil, fault.Wrap(fault.Internal, "read "+key, err)
+			return nil, err
 		}
 		if !slices.ContainsFunc(m.declared, func(d Application) bool { return d.Name == a.Name }) {
 			all = append(all, a)
@@ -216,7 +163,7 @@ func (m *Manager) application(ctx context.Context, word string) (Application, er
 		}
 		names = append(names, a.Name)
 	}
-	hint := "declare one in the section consent of sluice.yaml"
+	hint := "declare one in the list consent of sluice.yaml, or apply one"
 	if len(names) > 0 {
 		hint = "use one of " + strings.Join(names, ", ")
 	}

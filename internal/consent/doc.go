@@ -30,9 +30,10 @@
 //
 // # What is kept
 //
-// In the Store, below the prefix "consent/": pending states, tenants, and applications that were made with apply. The
+// In the Store, below the prefix "consent/": pending states, tenants, and applications that were made with apply (Put). The
 // applications of sluice.yaml are given by Declare and live in memory. A declaration keeps its credential as a
-// reference, which is looked up at each use.
+// reference, which is looked up at each use. A credential that is written out is sealed before it is stored (Sealer) and
+// shown as config.KeptSecret (Application.JSON); Put takes that for the stored one, so what is shown can be applied again.
 //
 // Nothing here starts a goroutine. A Manager is safe for concurrent use by one process; the single use of a state is not
 // guarded against a second process on the same database.

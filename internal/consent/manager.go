@@ -65,6 +65,7 @@ type Claims struct {
 type Options struct {
 	Store      Store
 	SignIn     SignIn
+	Sealer     Sealer                                     // of literal secrets; nil: Put refuses them
 	Connectors func(context.Context) ([]Connector, error) // that exist; nil: none
 	Drivers    []source.Properties                        // connector types that templates can name
 	Clock      clock.Clock                                // nil: the wall clock
@@ -76,6 +77,7 @@ type Options struct {
 type Manager struct {
 	store      Store
 	signIn     SignIn
+	sealer     Sealer
 	connectors func(context.Context) ([]Connector, error)
 	drivers    []source.Properties
 	clock      clock.Clock
@@ -91,7 +93,7 @@ func New(o Options) (*Manager, error) {
 	if o.Store == nil || o.SignIn == nil {
 		return nil, fault.New(fault.Internal, "consent", "Store and SignIn are needed")
 	}
-	m := &Manager{store: o.Store, signIn: o.SignIn, connectors: o.Connectors, drivers: o.Drivers, clock: o.Clock, log: o.Log, random: o.Random}
+	m := &Manager{store: o.Store, signIn: o.SignIn, sealer: o.Sealer, connectors: o.Connectors, drivers: o.Drivers, clock: o.Clock, log: o.Log, random: o.Random}
 	if m.connectors == nil {
 		m.connectors = func(context.Context) ([]Connector, error) { return nil, nil }
 	}

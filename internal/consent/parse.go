@@ -14,11 +14,14 @@ import (
 	"sluice/internal/source"
 )
 
-// Parse reads the section `consent` of a document: a list of applications, each with a list `connectors` of templates.
+// Parse reads the list `consent` of a document: applications, each with a list `connectors` of templates.
 // Without templates an application makes one connector of the first type that needs nothing but a directory and an
 // application. The error is config.Problems with every mistake. A nil node is an empty list.
 func Parse(file string, n *yaml.Node, drivers []source.Properties) ([]Application, error) {
-	r := &reader{file: file, drivers: drivers}
+	return (&reader{file: file, drivers: drivers}).all(n)
+}
+
+func (r *reader) all(n *yaml.Node) ([]Application, error) {
 	if n == nil || n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
 		return nil, nil
 	}
@@ -53,10 +56,11 @@ func ParseSpec(spec []byte, drivers []source.Properties) (Application, error) {
 		return Application{}, fault.New(fault.Malformed, "read application", "not JSON")
 	}
 	list := &yaml.Node{Kind: yaml.SequenceNode, Content: doc.Content}
-	all, err := Parse("stored application", list, drivers)
+	all, err := (&reader{file: "stored application", drivers: drivers, stored: true}).all(list)
 	if err != nil {
 		return Application{}, err
 	}
+	all[0].Pos = config.Position{}
 	return all[0], nil
 }
 
@@ -64,6 +68,7 @@ func ParseSpec(spec []byte, drivers []source.Properties) (Application, error) {
 type reader struct {
 	file     string
 	drivers  []source.Properties
+	stored   bool // the document comes from the store: sealed secrets are expected
 	problems config.Problems
 }
 
@@ -124,12 +129,25 @@ func (r *reader) application(n *yaml.Node, path string) (Application, bool) {
 			return Application{}, false
 		}
 	}
-	return newApplication(option.NewValues(ApplicationOptions(), given), list), true
+	a = newApplication(option.NewValues(ApplicationOptions(), given), list)
+	a.Pos = config.Position{File: r.file, Line: n.Line, Column: n.Column}
+	return a, true
 }
 
 // decode takes in one option. References are for secrets only, because nothing else here is looked up later.
 func (r *reader) decode(o option.Option, n *yaml.Node, path string, into map[string]any) {
-	value, err := o.Decode(plain(n))
+	given := plain(n)
+	if text, ok := given.(string); ok && o.Secret {
+		switch {
+		case option.IsSealed(text) && !r.stored:
+			r.report(n, path, "is what Sluice stores for a secret: give the secret again")
+			return
+		case text == config.KeptSecret:
+			into[o.Name] = text
+			return
+		}
+	}
+	value, err := o.Decode(given)
 	if text, ok := value.(string); ok && err == nil && !o.Secret && option.HasReference(text) {
 		err = fmt.Errorf("must be written out: only secrets can be references here")
 	}
@@ -211,6 +229,11 @@ func (r *reader) template(n *yaml.Node, path string) (Template, source.Propertie
 	if !known {
 		r.report(n, path+"."+keyType, "must be one of %s", strings.Join(typeNames(r.drivers), ", "))
 	}
+	for _, o := range config.ConnectorOptions(d) {
+		if o.Secret {
+			t.secrets = append(t.secrets, o.Name)
+		}
+	}
 	return t, d, ok && known
 }
 
@@ -229,6 +252,11 @@ func trial(a Application, t Template, d source.Properties, drivers []source.Prop
 	const tenant = "11111111-2222-3333-4444-555555555555"
 	if a.ApplicationID == tenant || a.ApplicationID == "" || a.Secret.Empty() && a.CertificateFile == "" {
 		return nil // reported elsewhere, or the one id that cannot be tried
+	}
+	for _, ref := range []*option.Ref{&a.Secret, &a.CertificatePass} {
+		if option.IsSealed(ref.Text()) { // its key is lost; the template is tried all the same
+			*ref = option.NewRef(config.KeptSecret)
+		}
 	}
 	node, err := render(a, t, d, "sample-"+t.Type, "Sample", tenant)
 	if err != nil {

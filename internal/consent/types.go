@@ -3,6 +3,7 @@ package consent
 import (
 	"time"
 
+	"sluice/internal/config"
 	"sluice/internal/fault"
 	"sluice/internal/option"
 )
@@ -24,7 +25,7 @@ const (
 func Forms() []Form { return []Form{AdminConsent, AdminConsentV1, Code} }
 
 // Application is a multi-tenant application: registered once, in the provider's directory, and consented to by each
-// customer. Parse makes it from the section `consent` of sluice.yaml.
+// customer. Parse makes it from the list `consent` of sluice.yaml or of what is applied.
 type Application struct {
 	Name            string // unique among the applications
 	ApplicationID   string // client id, in lower case
@@ -38,13 +39,20 @@ type Application struct {
 	CAFile          string // extra authorities to trust
 	Templates       []Template
 	Owner           string // file that declares it; empty: made with apply
-	Spec            []byte // the declaration as JSON, references kept: what is stored. It may hold a literal secret
+	Spec            []byte // the declaration as JSON, references kept: what is sealed and stored. It may hold a literal secret, see JSON
+	Created         time.Time
+	Updated         time.Time       // of one that a file declares, both are when the file was read
+	Pos             config.Position // in its document; zero for one that was stored
+
+	given option.Values // what was given
 }
 
 // Template is a connector without what consent fills in: name, tenant_name, directory_id, application_id and credential.
 type Template struct {
 	Type    string
 	Options []Setting // in the order of the declaration
+
+	secrets []string // names of the options that are secrets
 }
 
 // Setting is one option of a template: a text, number, truth value or list of texts.

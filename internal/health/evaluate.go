@@ -18,15 +18,18 @@ const (
 	firstDataNormal = 12 * time.Hour
 	// expiryUrgent is how long before its end a credential is no longer a warning.
 	expiryUrgent = 7 * 24 * time.Hour
-	// verifyOverdue is the age of a verification that should have been followed by another one.
-	verifyOverdue = 48 * time.Hour
+	// verifyOverdue is the age of a verification that should have been followed by another one, and verifyCatchUp how long
+	// a feed must have run for that: after a start, or a pause, a verification that is due comes within hours, connector
+	// after connector, and one that failed is tried again a few times.
+	verifyOverdue, verifyCatchUp = 48 * time.Hour, 12 * time.Hour
 )
 
 // Evidence is what only memory can tell about a feed; a Monitor has it.
 type Evidence struct {
-	PassedAt time.Time // when a connection test last passed
-	Errors   Errors
-	Model    *Model // nil: not learnt yet
+	PassedAt     time.Time // when a connection test last passed
+	RunningSince time.Time // since when this process runs the feed without a break; zero: for long
+	Errors       Errors
+	Model        *Model // nil: not learnt yet
 }
 
 // Evaluate computes all conditions of a feed and its state. It has no memory: Since is left zero.
@@ -304,7 +307,13 @@ func (e *evaluation) verification() Condition {
 			Hint: "wait for the next verification or run one now; what is lost Microsoft no longer serves",
 		}
 		return c
-	case e.now.Sub(v.At) > verifyOverdue && !e.stopped:
+	case e.now.Sub(v.At) <= verifyOverdue || e.stopped:
+	case e.now.Sub(e.ev.RunningSince) <= verifyCatchUp:
+		return Condition{
+			Status: Good, Reason: ReasonOK, Message: "verified " + v.At.UTC().Format(time.RFC3339) + ": everything was there. " +
+				"The next verification is due since the connector was off; it runs by itself within hours",
+		}
+	default:
 		return Condition{
 			Status: Warning, Reason: ReasonOverdue, Message: "the latest verification is " + ago(e.now.Sub(v.At)) + " old, although one runs every day",
 			Hint: "read the log for why the daily verification fails",

@@ -63,6 +63,16 @@ func TestEvaluate(t *testing.T) {
 		}, state: Gap, about: Verification, status: Warning, reason: ReasonIncomplete, message: "3 units missing and 1 lost (99.99 % are there)"},
 		{name: "a gap is told before waiting", change: func(in *Input) { in.Landed, in.Lost = 0, 1 }, state: Gap, about: FirstData, status: Info, reason: ReasonWaiting},
 		{name: "not verified for long", change: func(in *Input) { in.Verified.At = noon.Add(-72 * time.Hour) }, state: OK, about: Verification, status: Warning, reason: ReasonOverdue, message: "3 days old"},
+		{
+			name: "not verified while it was off", change: func(in *Input) { in.Verified.At = noon.Add(-72 * time.Hour) },
+			ev:    Evidence{RunningSince: noon.Add(-2 * time.Hour)},
+			state: OK, about: Verification, status: Good, reason: ReasonOK, message: "everything was there. The next verification is due",
+		},
+		{
+			name: "what is missing is told at once", change: func(in *Input) { in.Verified = Verified{At: noon.Add(-72 * time.Hour), Missing: 1} },
+			ev:    Evidence{RunningSince: noon},
+			state: Gap, about: Verification, status: Warning, reason: ReasonIncomplete,
+		},
 		{name: "not verified yet", change: func(in *Input) { in.Verified = Verified{} }, state: OK, about: Verification, status: Unknown, reason: ReasonNotYet},
 		{name: "ends in 29 days", change: func(in *Input) {
 			in.Expires, in.ExpiryWhat = noon.Add(29*24*time.Hour+time.Minute), "the certificate 3F2A"

@@ -57,6 +57,7 @@ type entryKey struct {
 // memory is what is remembered of a feed.
 type memory struct {
 	errors  window
+	running time.Time // since when it runs without a break, as far as this process knows; zero: it does not
 	passed  time.Time
 	model   *Model
 	learned time.Time // when to count learnEvery from
@@ -102,6 +103,7 @@ func (m *Monitor) observe(now time.Time, inputs []Input) []Change {
 		there[in.Feed.Key()] = true
 		mem := m.memory(in.Feed)
 		mem.errors.add(now, in.Failed, in.Limits.withDefaults().ErrorWindow)
+		mem.runs(now, in)
 		for _, c := range m.evaluate(now, in).Conditions {
 			feed := c.Type.Scope(in.Feed)
 			k := entryKey{feed.Key(), c.Type}
@@ -152,6 +154,16 @@ func (m *Monitor) memory(f Feed) *memory {
 	return mem
 }
 
+// runs notes whether a feed runs.
+func (mem *memory) runs(now time.Time, in Input) {
+	switch {
+	case in.Paused || !in.Running:
+		mem.running = time.Time{}
+	case mem.running.IsZero():
+		mem.running = now
+	}
+}
+
 // evaluate is Evaluate with what is remembered. m.mu is held.
 func (m *Monitor) evaluate(now time.Time, in Input) Report {
 	mem := m.feeds[in.Feed.Key()]
@@ -159,7 +171,13 @@ func (m *Monitor) evaluate(now time.Time, in Input) Report {
 		mem = &memory{}
 	}
 	limits := in.Limits.withDefaults()
-	return Evaluate(now, in, Evidence{PassedAt: mem.passed, Errors: mem.errors.errors(now, mem.passed, limits), Model: mem.model})
+	since := mem.running
+	if since.IsZero() {
+		since = now
+	}
+	return Evaluate(now, in, Evidence{
+		PassedAt: mem.passed, RunningSince: since, Errors: mem.errors.errors(now, mem.passed, limits), Model: mem.model,
+	})
 }
 
 // save stores changes together with those that could not be stored before.

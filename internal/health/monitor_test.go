@@ -401,6 +401,48 @@ func TestInactivityIsLearntFromTheLedger(t *testing.T) {
 	b.want(b.tick(2*time.Minute, in), "a/General activity: warning -> ok (ok)")
 }
 
+// TestVerificationGetsTimeAfterAPause: after the server was off, or the connector paused, the daily verification has
+// hours to run; then it is overdue.
+func TestVerificationGetsTimeAfterAPause(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	in := healthy("a", "General")
+	until := func(end time.Duration, in Input) (overdueAfter time.Duration) {
+		t.Helper()
+		for d := time.Duration(0); d < end; d += 10 * time.Minute {
+			in.LastData = b.clock.Now()
+			b.tick(10*time.Minute, in)
+			if b.Report(in).Condition(Verification).Reason == ReasonOverdue {
+				return d + 10*time.Minute
+			}
+		}
+		return 0
+	}
+	b.tick(0, in)
+	b.clock.advance(50 * time.Hour) // off
+	b.restart()
+	if got := b.Report(in).Condition(Verification); got.Status != Good {
+		t.Errorf("asked before the first look after the start: %+v", got)
+	}
+	if after := until(36*time.Hour, in); after <= verifyCatchUp || after > verifyCatchUp+time.Hour {
+		t.Errorf("overdue %s after the start, want %s", after, verifyCatchUp)
+	}
+	for _, off := range []func(*Input){func(in *Input) { in.Paused = true }, func(in *Input) { in.Running = false }} {
+		still := in
+		off(&still)
+		if after := until(3*time.Hour, still); after != 0 {
+			t.Errorf("overdue while it is off, after %s", after)
+		}
+		if after := until(36*time.Hour, in); after <= verifyCatchUp || after > verifyCatchUp+time.Hour {
+			t.Errorf("overdue %s after it runs again, want %s", after, verifyCatchUp)
+		}
+	}
+	in.Verified.At = b.clock.Now()
+	if after := until(72*time.Hour, in); after <= verifyOverdue || after > verifyOverdue+time.Hour {
+		t.Errorf("overdue %s after a verification, want %s", after, verifyOverdue)
+	}
+}
+
 func TestLearningIsSpread(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -107,7 +107,7 @@ func TestPagingAndContent(t *testing.T) {
 	c.expect(http.MethodGet, "audit/nonsense", 400, "AF20052")
 	c.expect(http.MethodGet, "audit/"+strings.Replace(id, "$na", "$eu", 1), 404, "AF20050")
 	c.expect(http.MethodGet, "audit/"+strings.Replace(id, "SharePoint", "Exchange", 1), 404, "AF20050")
-	clock.advance(8 * 24 * time.Hour)
+	clock.Advance(8 * 24 * time.Hour)
 	c.expect(http.MethodGet, "audit/"+id, 400, "AF20051")
 }
 

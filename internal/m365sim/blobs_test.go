@@ -57,7 +57,7 @@ func TestBlobsKnowWhatClientsWereTold(t *testing.T) {
 	if gone != 2 || served != 6 { // of ten requests the 5th and 10th, and of the other eight every 4th
 		t.Errorf("%d gone and %d served, want 2 and 6", gone, served)
 	}
-	clock.advance(20 * time.Hour)
+	clock.Advance(20 * time.Hour)
 	expired := slices.IndexFunc(c.blobs(), func(b BlobTruth) bool { return b.Expires.After(clock.Now()) })
 	for i, b := range c.blobs() {
 		if b.Readable != (i >= expired && !b.Gone) {
@@ -86,7 +86,7 @@ func TestGrowingBlob(t *testing.T) {
 	if len(first) != 5 || c.truth().Totals.Records >= 100 {
 		t.Errorf("%d records at first, %+v", len(first), c.truth().Totals)
 	}
-	clock.advance(40 * time.Hour)
+	clock.Advance(40 * time.Hour)
 	then := read(items[9].ContentURI)
 	if len(then) != 10 || c.truth().Totals.Distinct != 100 {
 		t.Fatalf("%d records then, %+v", len(then), c.truth().Totals)
@@ -164,11 +164,11 @@ func TestTokensByClock(t *testing.T) {
 	c := connect(t, StartTest(t, s, Options{Clock: clock, TokensByClock: true}))
 	c.subscribe(General)
 	path := contentPath(General, clock.Now().Add(-time.Hour), clock.Now())
-	clock.advance(9 * time.Minute)
+	clock.Advance(9 * time.Minute)
 	if status, _, _ := c.must(c.request(http.MethodGet, path)); status != http.StatusOK {
 		t.Errorf("after nine minutes: %d", status)
 	}
-	clock.advance(2 * time.Minute)
+	clock.Advance(2 * time.Minute)
 	if status, _, _ := c.must(c.request(http.MethodGet, path)); status != http.StatusUnauthorized {
 		t.Errorf("after eleven minutes: %d", status)
 	}

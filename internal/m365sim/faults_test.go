@@ -226,7 +226,7 @@ func TestThrottle(t *testing.T) {
 	}
 	mine := "PublisherIdentifier=" + testPublisher
 	for i := range 5 {
-		clock.advance(10 * time.Second)
+		clock.Advance(10 * time.Second)
 		if status := ask(mine); status != 200 {
 			t.Errorf("request %d: %d", i, status)
 		}
@@ -234,11 +234,11 @@ func TestThrottle(t *testing.T) {
 	if ask(mine) != 403 || ask("") != 200 {
 		t.Error("the sixth request of a publisher must be refused, those of others not")
 	}
-	clock.advance(15 * time.Second) // the first left the window, but the refused one counts
+	clock.Advance(15 * time.Second) // the first left the window, but the refused one counts
 	if ask(mine) != 403 {
 		t.Error("refused requests must count")
 	}
-	clock.advance(time.Minute)
+	clock.Advance(time.Minute)
 	if ask(mine) != 200 {
 		t.Error("after a quiet minute requests pass")
 	}

@@ -2,14 +2,12 @@ package m365sim
 
 import (
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
 	"sort"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,33 +26,8 @@ const (
 	testPublisher = "00000000-1111-2222-3333-444444444444"
 )
 
-// manualClock is a clock that a test moves.
-type manualClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *manualClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *manualClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func (c *manualClock) Sleep(ctx context.Context, d time.Duration) error {
-	c.advance(d)
-	return ctx.Err()
-}
-
-func (c *manualClock) After(time.Duration) <-chan time.Time { return make(chan time.Time) }
-
-func newClock() *manualClock {
-	return &manualClock{now: time.Date(2026, 11, 20, 12, 30, 0, 0, time.UTC)}
+func newClock() *HandClock {
+	return NewHandClock(time.Date(2026, 11, 20, 12, 30, 0, 0, time.UTC))
 }
 
 // scenario is a small tenant with history in the given feeds.

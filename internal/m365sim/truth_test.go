@@ -112,7 +112,7 @@ func TestLateBlobsAppear(t *testing.T) {
 	c.subscribe(Exchange)
 	from, to := clock.Now().Add(-21*time.Hour), clock.Now().Add(time.Second)
 	before, _ := c.list(Exchange, from, to)
-	clock.advance(12 * time.Hour)
+	clock.Advance(12 * time.Hour)
 	after, _ := c.list(Exchange, from, to)
 	if len(after) != 50 || len(before) >= len(after) {
 		t.Errorf("listed %d blobs, then %d, want fewer than 50, then 50", len(before), len(after))
@@ -128,14 +128,14 @@ func TestLiveTrafficGrowsAndFreezes(t *testing.T) {
 	if n := c.truth().Totals.Blobs; n != 0 {
 		t.Errorf("there are %d blobs at the start, want none", n)
 	}
-	clock.advance(10 * time.Minute)
+	clock.Advance(10 * time.Minute)
 	if n := c.truth().Totals.Records; n != 6000 {
 		t.Errorf("%d records after ten minutes, want 6000", n)
 	}
 	if status, _, _ := c.post("/sim/freeze", nil); status != http.StatusNoContent {
 		t.Errorf("freeze: %d", status)
 	}
-	clock.advance(10 * time.Minute)
+	clock.Advance(10 * time.Minute)
 	compare(t, "frozen", c.collect(1, SharePoint), c.truthIDs(""))
 	if n := c.truth().Totals.Records; n != 6000 {
 		t.Errorf("%d records while frozen, want 6000", n)
@@ -155,7 +155,7 @@ func TestRestartContinues(t *testing.T) {
 	ids := func(at time.Time) []string {
 		s := scenario(0)
 		s.Tenants[0].Traffic = []Traffic{{ContentType: DLP, Rate: 60, History: Duration(2 * time.Hour), BlobSize: 10}}
-		c := connect(t, StartTest(t, s, Options{Clock: &manualClock{now: at}}))
+		c := connect(t, StartTest(t, s, Options{Clock: NewHandClock(at)}))
 		return c.truthIDs("since=2026-11-20T11:00:00Z&until=2026-11-20T12:00:00Z")
 	}
 	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
@@ -270,15 +270,15 @@ func TestStoppedTimeIsNotListed(t *testing.T) {
 	c := connect(t, StartTest(t, s, Options{Clock: clock}))
 	c.subscribe(SharePoint)
 	start := clock.Now()
-	clock.advance(10 * time.Minute)
+	clock.Advance(10 * time.Minute)
 	if status, body, _ := c.must(c.request(http.MethodPost, "subscriptions/stop?contentType="+SharePoint)); status != http.StatusNoContent || len(body) > 0 {
 		t.Errorf("stop: %d %s", status, body)
 	}
 	c.expect(http.MethodGet, contentPath(SharePoint, start, clock.Now()), 400, "AF20023")
-	clock.advance(10 * time.Minute)
+	clock.Advance(10 * time.Minute)
 	c.subscribe(SharePoint)
 	c.expect(http.MethodGet, contentPath(SharePoint, start, clock.Now()), 400, "AF20023")
-	clock.advance(10 * time.Minute)
+	clock.Advance(10 * time.Minute)
 	items, _ := c.list(SharePoint, start, clock.Now().Add(time.Second))
 	if len(items) < 118 || len(items) > 122 {
 		t.Errorf("listed %d blobs, want about 120 of 180", len(items))

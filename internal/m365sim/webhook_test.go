@@ -61,7 +61,7 @@ func (h *hookSide) seen() (posts int, told []notification) {
 }
 
 // hooked starts a simulator with a blob every ten minutes, and a client.
-func hooked(t *testing.T, h *hookSide, change func(*Scenario)) (*manualClock, *client) {
+func hooked(t *testing.T, h *hookSide, change func(*Scenario)) (*HandClock, *client) {
 	sc, clk := scenario(10, General), newClock()
 	sc.Tenants[0].Traffic[0].Rate = 1 // ten events a blob
 	sc.TokenLifetime = Duration(30 * 24 * time.Hour)
@@ -109,7 +109,7 @@ func TestNotificationsTellWhatAppears(t *testing.T) {
 	if posts, _ := h.seen(); posts != 0 {
 		t.Errorf("%d notifications of old content", posts)
 	}
-	clk.advance(55 * time.Minute)
+	clk.Advance(55 * time.Minute)
 	c.server.Notify(t.Context())
 	listed, _ := c.list(General, began.Add(time.Second), clk.Now())
 	_, told := h.seen()
@@ -148,9 +148,9 @@ func TestAttemptsArePagedAndNeedASubscription(t *testing.T) {
 	path := "subscriptions/notifications?contentType=" + General
 	c.expect(http.MethodGet, path, http.StatusBadRequest, "AF20022")
 	c.startHook(hookBody(h.URL))
-	clk.advance(time.Hour)
+	clk.Advance(time.Hour)
 	c.server.Notify(t.Context())
-	clk.advance(time.Minute) // the window ends now, without what was created now
+	clk.Advance(time.Minute) // the window ends now, without what was created now
 	pages, seen := 0, map[string]bool{}
 	for address := path; address != ""; pages++ {
 		_, body, header := c.get(address)
@@ -173,27 +173,27 @@ func TestFailingWebhookIsRetriedThenDisabled(t *testing.T) {
 	clk, c := hooked(t, h, nil)
 	c.startHook(hookBody(h.URL))
 	h.answer(http.StatusServiceUnavailable)
-	clk.advance(15 * time.Minute)
+	clk.Advance(15 * time.Minute)
 	c.server.Notify(t.Context())
 	c.server.Notify(t.Context())
 	if posts, _ := h.seen(); posts != 1 {
 		t.Fatalf("%d attempts at once, want 1: retries are spaced", posts)
 	}
 	h.answer(http.StatusOK)
-	clk.advance(firstWebhookRetry)
+	clk.Advance(firstWebhookRetry)
 	c.server.Notify(t.Context())
 	if _, told := h.seen(); len(told) == 0 {
 		t.Error("nothing was told again after a failure")
 	}
 
 	h.answer(http.StatusNoContent) // no 200 is a failure
-	clk.advance(15 * time.Minute)
+	clk.Advance(15 * time.Minute)
 	for range webhookFailures {
 		if status := c.hookStatus(); status != "enabled" {
 			t.Fatalf("the webhook is %s too early", status)
 		}
 		c.server.Notify(t.Context())
-		clk.advance(time.Hour)
+		clk.Advance(time.Hour)
 	}
 	if status := c.hookStatus(); status != "disabled" {
 		t.Fatalf("the webhook is %s after %d failures", status, webhookFailures)
@@ -207,7 +207,7 @@ func TestFailingWebhookIsRetriedThenDisabled(t *testing.T) {
 	if status, _ := c.startHook(hookBody(h.URL)); status != http.StatusOK || c.hookStatus() != "enabled" {
 		t.Errorf("start again: %d, %s", status, c.hookStatus())
 	}
-	clk.advance(15 * time.Minute)
+	clk.Advance(15 * time.Minute)
 	c.server.Notify(t.Context())
 	if after, _ := h.seen(); after != before+1 {
 		t.Errorf("%d attempts after the webhook was enabled again, want 1", after-before)
@@ -218,7 +218,7 @@ func TestWebhookExpiresAndIsRemovedByAPlainStart(t *testing.T) {
 	h := newHookSide(t)
 	clk, c := hooked(t, h, nil)
 	c.startHook(strings.Replace(hookBody(h.URL), `"expiration":""`, `"expiration":"`+clk.Now().Add(time.Hour).Format(apiTime)+`"`, 1))
-	clk.advance(2 * time.Hour)
+	clk.Advance(2 * time.Hour)
 	c.server.Notify(t.Context())
 	if posts, _ := h.seen(); posts != 0 || c.hookStatus() != "expired" {
 		t.Errorf("%d notifications, %s", posts, c.hookStatus())

@@ -2,11 +2,8 @@ package movein
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,45 +108,16 @@ func parse(file string, data []byte) *tree {
 		t.report(1, 1, "", "is not valid UTF-8: save it as UTF-8")
 		return t
 	}
-	if json.Valid(data) {
-		data = bytes.ReplaceAll(data, []byte("\t"), []byte(" ")) // JSON may be indented with tabs, YAML may not
-	}
-	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
-		var doc yaml.Node
-		err := dec.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			return t
-		}
-		if err != nil {
-			line, text := syntaxError(err)
-			t.report(line, 1, "", "not YAML or JSON: %s", text)
-			return t
-		}
-		if len(doc.Content) != 1 {
-			continue
-		}
-		if root := t.node(doc.Content[0], "", 0); root.shape != nothing {
+	roots, err := config.Documents(data)
+	for _, y := range roots {
+		if root := t.node(y, "", 0); root.shape != nothing {
 			t.roots = append(t.roots, root)
 		}
 	}
-}
-
-var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
-
-// syntaxError takes the place out of an error of the YAML parser. Names of anchors are not repeated: they can be secrets
-// that were not put in quotes.
-func syntaxError(err error) (line int, text string) {
-	m := syntaxLine.FindStringSubmatch(err.Error())
-	if m == nil {
-		return 1, "the syntax is wrong"
+	if wrong, ok := errors.AsType[*config.SyntaxError](err); ok {
+		t.report(wrong.Line, wrong.Column, "", "not YAML or JSON: %s", wrong.Text)
 	}
-	if line, err = strconv.Atoi(m[1]); err != nil {
-		line = 1
-	}
-	if text = m[2]; strings.Contains(text, "anchor '") {
-		text = "it names an alias that does not exist (write a text that begins with * or & in quotes)"
-	}
-	return line, text
+	return t
 }
 
 // node converts y, following aliases.

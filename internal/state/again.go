@@ -124,7 +124,8 @@ var healColumns = columns{
 // its body waited in open batches. AskLake is set until the unit lands.
 //
 // The counts become what the lake holds of the unit as the caller says, plus what batches that are not settled
-// contribute; so Settle the position at which the lake was read first, in the same step. Totals follow. Of several
+// contribute; so Settle the position at which the lake was read first, in the same step. What retention removed of the
+// unit is not counted any more: it may land again, and be removed again. Totals follow. Of several
 // entries for one unit the last counts; an id that the ledger does not have is a fault.NotFound.
 func (st *Step) Heal(units []HealUnit) error {
 	last := make(map[record.UnitID]HealUnit, len(units))
@@ -163,7 +164,7 @@ func (st *Step) Heal(units []HealUnit) error {
 		error_kind = CASE WHEN r.fresh = 1 THEN '' ELSE units.error_kind END,
 		error_text = CASE WHEN r.fresh = 1 THEN '' ELSE units.error_text END,
 		bytes = r.bytes, records = r.records, duplicates = r.duplicates, filtered = r.filtered, malformed = r.malformed,
-		id_sum = r.id_sum FROM {rows} WHERE units.id = r.id`, healColumns, rows)
+		id_sum = r.id_sum, dropped = 0, dropped_sum = 0 FROM {rows} WHERE units.id = r.id`, healColumns, rows)
 	return err
 }
 

@@ -51,6 +51,14 @@
 // will list again, by one row per hour of their creation; what remains is enough to compare with the lake: counts, and
 // the XOR of a hash of every id (UnitCount.IDSum). Recount repairs totals after somebody changed tables by hand.
 //
+// # Retention
+//
+// The lake drops records by the age of their events, so also those of units that landed yesterday. Before it does, the
+// caller counts the rows by unit and tells Dropped, which adds them to the unit, or to the hour that it was folded into,
+// and moves the DropMark in the same transaction. The mark says which rows were counted: those of events before a time
+// that came with messages of the journal up to a sequence. So it does not matter when they really go, and a late record
+// of the same day is not among them. Records minus DroppedRecords is what the lake must have outside the mark.
+//
 // # Asking the lake
 //
 // The index of identities says which batch holds an id. Two things it cannot know alone, and for those the caller asks

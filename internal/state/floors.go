@@ -14,6 +14,7 @@ type floorName string
 const (
 	idsFloor      floorName = "ids_floor"      // Unix seconds
 	droppedBefore floorName = "dropped_before" // Unix microseconds
+	droppedSeq    floorName = "dropped_seq"    // of the journal
 )
 
 const selectFloor = `SELECT value FROM floors WHERE name = ?`
@@ -97,13 +98,4 @@ func (t *tx) pruneChunk(from, end []byte, chunk int) (removed int64, next []byte
 	removed, err = t.exec(`DELETE FROM ids WHERE key >= ? AND key < ?
 		AND batch NOT IN (SELECT number FROM batches WHERE state IN (0, 2))`, from, to)
 	return removed, next, err
-}
-
-// Dropped records that the lake's retention removed all events before a time: they are not missing. The time only rises.
-func (st *Step) Dropped(before time.Time) error { return st.tx.raise(droppedBefore, micros(before)) }
-
-// DroppedBefore returns the greatest time given to Dropped, zero when there was none.
-func (s *Store) DroppedBefore(ctx context.Context) (time.Time, error) {
-	value, err := s.floor(ctx, "read what retention dropped", droppedBefore)
-	return fromMicros(value), err
 }

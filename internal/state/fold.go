@@ -56,19 +56,22 @@ type folder struct {
 type foldedHour struct {
 	UnitCount
 	units, newest int64
+	dropped       UnitCount // Records and IDSum
 }
 
 func (f *folder) fold(st *Step) (int64, error) {
 	hours := map[int64]*foldedHour{}
 	var ids [][]any
-	err := st.tx.query(`SELECT u.id, u.created, u.bytes, u.records, u.duplicates, u.filtered, u.malformed, u.id_sum FROM units u
+	err := st.tx.query(`SELECT u.id, u.created, u.bytes, u.records, u.duplicates, u.filtered, u.malformed, u.id_sum,
+		u.dropped, u.dropped_sum FROM units u
 		WHERE u.feed = ? AND u.state = 2 AND u.created < ? AND (u.created, u.id) > (?, ?) AND u.landed_at < ? AND u.look_at = 0
 		AND NOT EXISTS (SELECT 1 FROM batch_units b WHERE b.unit = u.id) ORDER BY u.created, u.id LIMIT ? {lock:u}`,
 		func(r *sql.Rows) error {
 			var c UnitCount
-			var idSum int64
+			var idSum, dropped, droppedSum int64
 			f.id = nil
-			if err := r.Scan(&f.id, &f.created, &c.Bytes, &c.Records, &c.Duplicates, &c.Filtered, &c.Malformed, &idSum); err != nil {
+			if err := r.Scan(&f.id, &f.created, &c.Bytes, &c.Records, &c.Duplicates, &c.Filtered, &c.Malformed, &idSum,
+				&dropped, &droppedSum); err != nil {
 				return err
 			}
 			c.IDSum = uint64(idSum)
@@ -79,6 +82,7 @@ func (f *folder) fold(st *Step) (int64, error) {
 				hours[hour] = h
 			}
 			h.add(c)
+			h.dropped.add(UnitCount{Records: dropped, IDSum: uint64(droppedSum)})
 			h.units++
 			h.newest = max(h.newest, f.created)
 			ids = append(ids, []any{f.id})
@@ -105,6 +109,8 @@ var hourColumns = columns{
 	{"bytes", "bigint"},
 	{"id_sum", "bigint"},
 	{"newest", "bigint"},
+	{"dropped", "bigint"},
+	{"dropped_sum", "bigint"},
 }
 
 func (f *folder) store(st *Step, hours map[int64]*foldedHour) error {
@@ -112,14 +118,16 @@ func (f *folder) store(st *Step, hours map[int64]*foldedHour) error {
 	for hour, h := range hours {
 		rows = append(rows, []any{
 			f.feed, hour, h.units, h.Records, h.Duplicates, h.Filtered, h.Malformed, h.Bytes, int64(h.IDSum), h.newest,
+			h.dropped.Records, int64(h.dropped.IDSum),
 		})
 	}
-	_, err := st.tx.execRows(`INSERT INTO unit_hours (feed, hour, units, records, duplicates, filtered, malformed, bytes, id_sum, newest)
-		SELECT feed, hour, units, records, duplicates, filtered, malformed, bytes, id_sum, newest FROM {rows} WHERE true
+	_, err := st.tx.execRows(`INSERT INTO unit_hours (feed, hour, units, records, duplicates, filtered, malformed, bytes, id_sum, newest, dropped, dropped_sum)
+		SELECT feed, hour, units, records, duplicates, filtered, malformed, bytes, id_sum, newest, dropped, dropped_sum FROM {rows} WHERE true
 		ON CONFLICT (feed, hour) DO UPDATE SET units = unit_hours.units + excluded.units,
 		records = unit_hours.records + excluded.records, duplicates = unit_hours.duplicates + excluded.duplicates,
 		filtered = unit_hours.filtered + excluded.filtered, malformed = unit_hours.malformed + excluded.malformed,
 		bytes = unit_hours.bytes + excluded.bytes, id_sum = `+xor("unit_hours.id_sum", "excluded.id_sum")+`,
+		dropped = unit_hours.dropped + excluded.dropped, dropped_sum = `+xor("unit_hours.dropped_sum", "excluded.dropped_sum")+`,
 		newest = CASE WHEN unit_hours.newest < excluded.newest THEN excluded.newest ELSE unit_hours.newest END`, hourColumns, rows)
 	return err
 }
@@ -132,13 +140,13 @@ func (s *Store) Hours(ctx context.Context, connectorID, contentType string, from
 		return nil, classify(op, err)
 	}
 	var list []Hour
-	err = s.rows(ctx, `SELECT hour, units, records, duplicates, filtered, malformed, bytes, id_sum FROM unit_hours
+	err = s.rows(ctx, `SELECT hour, units, records, duplicates, filtered, malformed, bytes, id_sum, dropped, dropped_sum FROM unit_hours
 		WHERE feed = ? AND hour > ? AND hour < ? ORDER BY hour`, []any{feed, micros(from.Add(-time.Hour)), micros(to)},
 		func(r *sql.Rows) error {
 			var h Hour
-			var start, idSum int64
-			err := r.Scan(&start, &h.Units, &h.Records, &h.Duplicates, &h.Filtered, &h.Malformed, &h.Bytes, &idSum)
-			h.Start, h.IDSum = fromMicros(start), uint64(idSum)
+			var start, idSum, droppedSum int64
+			err := r.Scan(&start, &h.Units, &h.Records, &h.Duplicates, &h.Filtered, &h.Malformed, &h.Bytes, &idSum, &h.DroppedRecords, &droppedSum)
+			h.Start, h.IDSum, h.DroppedSum = fromMicros(start), uint64(idSum), uint64(droppedSum)
 			list = append(list, h)
 			return err
 		})

@@ -176,21 +176,6 @@ func TestFeedMarks(t *testing.T) {
 	})
 }
 
-func TestDropped(t *testing.T) {
-	t.Parallel()
-	contract(t, func(t *testing.T, s *state.Store) {
-		term := acquire(t, s)
-		for _, tt := range []struct{ given, want time.Time }{
-			{time.Time{}, time.Time{}}, {day, day}, {day.AddDate(0, 0, -1), day}, {day.AddDate(0, 0, 1), day.AddDate(0, 0, 1)},
-		} {
-			step(t, s, term, func(st *state.Step) error { return st.Dropped(tt.given) })
-			if got, err := s.DroppedBefore(t.Context()); err != nil || !got.Equal(tt.want) {
-				t.Errorf("dropped before %s, %v; want %s", got, err, tt.want)
-			}
-		}
-	})
-}
-
 func TestValuesByPrefix(t *testing.T) {
 	t.Parallel()
 	contract(t, func(t *testing.T, s *state.Store) {

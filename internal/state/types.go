@@ -69,12 +69,16 @@ type LedgerUnit struct {
 	Filtered    int64
 	Malformed   int64
 	IDSum       uint64 // see UnitCount.IDSum; 0 beside records means not known: counted by a version that kept no sums
-	ListedAt    time.Time
-	LandedAt    time.Time
-	Seq         uint64    // journal sequence of the last published batch that counted something for it, 0 for none
-	AskLake     bool      // set by Step.Heal: whoever fetches it asks the lake for every id, see Claim.Lake
-	LookAt      time.Time // when a second look is due, zero for none
-	Looks       int       // second looks so far
+	// DroppedRecords of the Records and Malformed are not in the lake any more, because its retention removed them;
+	// DroppedSum is the XOR over their ids. See DropMark.
+	DroppedRecords int64
+	DroppedSum     uint64
+	ListedAt       time.Time
+	LandedAt       time.Time
+	Seq            uint64    // journal sequence of the last published batch that counted something for it, 0 for none
+	AskLake        bool      // set by Step.Heal: whoever fetches it asks the lake for every id, see Claim.Lake
+	LookAt         time.Time // when a second look is due, zero for none
+	Looks          int       // second looks so far
 }
 
 // Cursor is the place of the unit in the order of Units and UnitsBetween.
@@ -174,7 +178,8 @@ type PublishedBatch struct {
 	Position Position
 }
 
-// HealUnit is a unit of which the lake does not hold what it should, with what the lake really holds of it.
+// HealUnit is a unit of which the lake does not hold what it should, with what the lake really holds of it
+// outside the DropMark.
 type HealUnit struct {
 	ID        record.UnitID
 	Records   int64
@@ -184,14 +189,16 @@ type HealUnit struct {
 
 // Hour is what folded units of one feed, created within one hour, add up to.
 type Hour struct {
-	Start      time.Time
-	Units      int64 // all of them landed
-	Records    int64
-	Duplicates int64
-	Filtered   int64
-	Malformed  int64
-	Bytes      int64
-	IDSum      uint64 // XOR over the units, see UnitCount.IDSum
+	Start          time.Time
+	Units          int64 // all of them landed
+	Records        int64
+	Duplicates     int64
+	Filtered       int64
+	Malformed      int64
+	Bytes          int64
+	IDSum          uint64 // XOR over the units, see UnitCount.IDSum
+	DroppedRecords int64  // what retention removed of Records and Malformed, see LedgerUnit.DroppedRecords
+	DroppedSum     uint64
 }
 
 // Gap is an interval of content creation time of which nobody can say that all was collected.

@@ -40,15 +40,16 @@ type UnitFilter struct {
 
 const unitSelect = `SELECT u.id, f.connector_id, f.content_type, u.unit_key, u.content_id, u.uri, u.created, u.expires, u.state,
 	u.attempt, u.next_try, u.error_kind, u.error_text, u.bytes, u.records, u.duplicates, u.filtered, u.malformed,
-	u.id_sum, u.listed_at, u.landed_at, u.seq, u.ask_lake, u.look_at, u.looks `
+	u.id_sum, u.listed_at, u.landed_at, u.seq, u.ask_lake, u.look_at, u.looks,
+	u.dropped, u.dropped_sum `
 
 func scanUnit(r *sql.Rows) (LedgerUnit, error) {
 	var u LedgerUnit
 	var id []byte
-	var created, expires, code, next, idSum, listedAt, landedAt, askLake, lookAt int64
+	var created, expires, code, next, idSum, listedAt, landedAt, askLake, lookAt, droppedSum int64
 	err := r.Scan(&id, &u.ConnectorID, &u.ContentType, &u.Key, &u.ContentID, &u.URI, &created, &expires, &code,
 		&u.Attempt, &next, &u.ErrorKind, &u.ErrorText, &u.Bytes, &u.Records, &u.Duplicates, &u.Filtered, &u.Malformed,
-		&idSum, &listedAt, &landedAt, &u.Seq, &askLake, &lookAt, &u.Looks)
+		&idSum, &listedAt, &landedAt, &u.Seq, &askLake, &lookAt, &u.Looks, &u.DroppedRecords, &droppedSum)
 	if err != nil {
 		return u, err
 	}
@@ -58,7 +59,7 @@ func scanUnit(r *sql.Rows) (LedgerUnit, error) {
 	copy(u.ID[:], id)
 	u.State = stateNames[code]
 	u.Created, u.Expires, u.NextTry = fromMicros(created), fromMicros(expires), fromMicros(next)
-	u.IDSum, u.AskLake = uint64(idSum), askLake != 0
+	u.IDSum, u.DroppedSum, u.AskLake = uint64(idSum), uint64(droppedSum), askLake != 0
 	u.ListedAt, u.LandedAt, u.LookAt = fromMicros(listedAt), fromMicros(landedAt), fromMicros(lookAt)
 	return u, nil
 }

@@ -3,9 +3,7 @@ package webhook
 import (
 	"context"
 	"net/http"
-	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,35 +13,10 @@ import (
 	"sluice/internal/source/activity"
 )
 
-// handClock is moved by the test.
-type handClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *handClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *handClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func (c *handClock) Sleep(ctx context.Context, d time.Duration) error {
-	c.advance(d)
-	return ctx.Err()
-}
-
-func (c *handClock) After(time.Duration) <-chan time.Time { return make(chan time.Time) }
-
 // chain is the whole way over real connections: the driver starts a subscription at a simulated Microsoft, which validates
 // and notifies a Listener, whose hint makes the test list.
 type chain struct {
-	clock *handClock
+	clock *m365sim.HandClock
 	sim   *m365sim.Server
 	hooks *Hooks
 	src   *activity.Source
@@ -51,7 +24,7 @@ type chain struct {
 }
 
 func newChain(t *testing.T) *chain {
-	c := &chain{clock: &handClock{now: time.Date(2026, 11, 20, 12, 35, 0, 0, time.UTC)}, hints: make(chan string, 100)}
+	c := &chain{clock: m365sim.NewHandClock(time.Date(2026, 11, 20, 12, 35, 0, 0, time.UTC)), hints: make(chan string, 100)}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	c.sim = m365sim.StartTest(t, m365sim.Scenario{
 		Seed: 5, TokenLifetime: m365sim.Duration(1000 * time.Hour),
@@ -73,7 +46,7 @@ func newChain(t *testing.T) *chain {
 	})
 
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, c.sim.CAPEM(), 0o600); err != nil {
+	if err := c.sim.WriteCA(ca); err != nil {
 		t.Fatal(err)
 	}
 	var err error
@@ -123,7 +96,7 @@ func TestFromMicrosoftToTheListing(t *testing.T) {
 		t.Fatalf("warnings: %v", w)
 	}
 	began := c.clock.Now()
-	c.clock.advance(11 * time.Minute)
+	c.clock.Advance(11 * time.Minute)
 	c.sim.Notify(t.Context())
 	c.heard(t, "c1 "+general)
 	if n := c.listed(t, began); n != 1 {
@@ -141,25 +114,25 @@ func TestUnknownConnectorIsOnlyPolled(t *testing.T) {
 	if w := c.src.Warnings(); len(w) != 1 {
 		t.Errorf("warnings: %v", w)
 	}
-	c.clock.advance(11 * time.Minute)
+	c.clock.Advance(11 * time.Minute)
 	if n := c.listed(t, began); n != 1 {
 		t.Errorf("%d units listed, want 1", n)
 	}
 	wrong := contoso()
 	wrong.AuthID = secret.New("not what Microsoft sends")
 	c.hooks.Set(wrong)
-	c.clock.advance(15 * time.Minute)
+	c.clock.Advance(15 * time.Minute)
 	c.src.Tend(t.Context(), []string{general})
 	if w := c.src.Warnings(); len(w) != 1 {
 		t.Errorf("wrong AuthID: warnings %v", w)
 	}
 	c.hooks.Set(contoso())
-	c.clock.advance(15 * time.Minute)
+	c.clock.Advance(15 * time.Minute)
 	c.src.Tend(t.Context(), []string{general})
 	if w := c.src.Warnings(); len(w) > 0 {
 		t.Errorf("warnings: %v", w)
 	}
-	c.clock.advance(10 * time.Minute)
+	c.clock.Advance(10 * time.Minute)
 	c.sim.Notify(t.Context())
 	c.heard(t, "c1 "+general)
 }

@@ -46,14 +46,12 @@ func (c *Census) Origins(ctx context.Context, units []record.UnitID) (map[record
 		return nil, err
 	}
 	defer func() { _ = s.Close() }() //nolint:contextcheck // warms the pool for the next question, beyond this one
-	column := func(i int) string { return identList(originColumns[i : i+1]) }
-	sql := fmt.Sprintf(`SELECT _unit, any_value(%s), any_value(%s), any_value(%s), max(%s) FROM %s WHERE %s GROUP BY _unit`,
-		column(0), column(1), column(2), column(3), m.union(append([]string{lake.ColUnit, lake.ColSeq}, originColumns...)...), where)
+	sql := fmt.Sprintf(`SELECT _unit, %s FROM %s WHERE %s GROUP BY _unit`,
+		originOfUnit(), m.union(append([]string{lake.ColUnit, lake.ColSeq}, originColumns...)...), where)
 	for _, st := range steps {
 		err := ask(ctx, s, worker.Query{SQL: sql, Files: m.files(keysPrefix, st.has), MaxRows: int64(len(units)) + 1}, func(row []any) error {
 			if id, ok := record.ParseUnitID(text(row[0])); ok {
-				created, _ := row[4].(time.Time)
-				out[id] = Origin{ConnectorID: text(row[1]), ContentType: text(row[2]), ContentID: text(row[3]), Created: created.UTC()}
+				out[id] = origin(row[1:])
 			}
 			return nil
 		})
@@ -62,4 +60,16 @@ func (c *Census) Origins(ctx context.Context, units []record.UnitID) (map[record
 		}
 	}
 	return out, nil
+}
+
+// originOfUnit is the origin of the rows of a group, which are of one unit.
+func originOfUnit() string {
+	column := func(i int) string { return identList(originColumns[i : i+1]) }
+	return fmt.Sprintf("any_value(%s), any_value(%s), any_value(%s), max(%s)", column(0), column(1), column(2), column(3))
+}
+
+// origin reads what originOfUnit selects.
+func origin(values []any) Origin {
+	created, _ := values[3].(time.Time)
+	return Origin{ConnectorID: text(values[0]), ContentType: text(values[1]), ContentID: text(values[2]), Created: created.UTC()}
 }

@@ -20,6 +20,8 @@ type UnitsQuery struct {
 	// Since leaves out rows that were written to the lake before it, and with them most old files. Ask with a time before
 	// the oldest of the units landed: of a unit whose rows are older only in part, only a part is counted.
 	Since time.Time
+	// Without leaves out rows that retention is about to drop, or has dropped in part.
+	Without Cut
 }
 
 // Holding is what the lake holds of a unit.
@@ -47,6 +49,7 @@ func (c *Census) Units(ctx context.Context, q UnitsQuery) (*Holdings, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.leaveOut(q.Without)
 	out := &Holdings{Units: make(map[record.UnitID]Holding), Position: m.position, Missing: m.missing}
 	steps := m.steps(c.cfg.StepRows, nil)
 	if len(steps) == 0 {
@@ -89,6 +92,9 @@ func (q *UnitsQuery) where(m *moment) (string, error) {
 	if !q.Since.IsZero() {
 		parts = append(parts, "write_time >= "+query.TimeLiteral(q.Since))
 	}
+	if !q.Without.empty() {
+		parts = append(parts, q.Without.outside())
+	}
 	if len(q.Units) > 0 {
 		ids := make([]string, len(q.Units))
 		for i, id := range q.Units {
@@ -118,7 +124,7 @@ func (m *moment) countUnits(where string, part, parts int) string {
 	return fmt.Sprintf(`SELECT _unit, sum(n), count(h), sum(q), bit_xor(CASE WHEN n %% 2 = 1 THEN coalesce(h, 0::UBIGINT) ELSE 0::UBIGINT END), max(s)
 		FROM (SELECT _unit, md5_number_upper(_id) AS h, count(*) AS n, count(*) FILTER (k = %d) AS q, max(_seq) AS s
 			FROM %s WHERE %s GROUP BY ALL)
-		GROUP BY _unit`, quarantine, m.union(lake.ColUnit, lake.ColID, lake.ColSeq, lake.ColWriteTime), where)
+		GROUP BY _unit`, quarantine, m.union(lake.ColUnit, lake.ColID, lake.ColSeq, lake.ColWriteTime, lake.ColTimestamp), where)
 }
 
 // add adds the row of a unit from one step to what other steps found.

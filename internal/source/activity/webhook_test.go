@@ -1,13 +1,11 @@
 package activity
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,35 +20,10 @@ import (
 
 const hookSecret = "auth-id-of-the-tests"
 
-// handClock is moved by the test.
-type handClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *handClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *handClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func (c *handClock) Sleep(ctx context.Context, d time.Duration) error {
-	c.advance(d)
-	return ctx.Err()
-}
-
-func (c *handClock) After(time.Duration) <-chan time.Time { return make(chan time.Time) }
-
 // hookScene is a simulated Microsoft and a webhook that answers as told.
 type hookScene struct {
 	t     *testing.T
-	clock *handClock
+	clock *m365sim.HandClock
 	sim   *m365sim.Server
 	hook  *httptest.Server
 	log   lockedText
@@ -79,7 +52,7 @@ func (l *lockedText) String() string {
 }
 
 func newHookScene(t *testing.T) *hookScene {
-	h := &hookScene{t: t, clock: &handClock{now: time.Date(2026, 11, 20, 12, 35, 0, 0, time.UTC)}, status: http.StatusOK}
+	h := &hookScene{t: t, clock: m365sim.NewHandClock(time.Date(2026, 11, 20, 12, 35, 0, 0, time.UTC)), status: http.StatusOK}
 	h.hook = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		h.mu.Lock()
@@ -117,7 +90,7 @@ func (h *hookScene) calls() []string {
 func (h *hookScene) source(change func(*Config)) *Source {
 	h.t.Helper()
 	file := filepath.Join(h.t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, h.sim.CAPEM(), 0o600); err != nil {
+	if err := h.sim.WriteCA(file); err != nil {
 		h.t.Fatal(err)
 	}
 	cfg := Config{
@@ -222,7 +195,7 @@ func TestPrepareStartsWithTheWebhook(t *testing.T) {
 	if calls := h.calls(); !slices.Equal(calls, []string{hookSecret}) {
 		t.Errorf("the webhook was called with %q", calls)
 	}
-	h.clock.advance(time.Hour)
+	h.clock.Advance(time.Hour)
 	h.tend(s)
 	h.prepare(s)
 	if n := h.starts(); n != 1 {
@@ -247,12 +220,12 @@ func TestRefusedWebhookDoesNotStopCollecting(t *testing.T) {
 	h.warning(s, "AF20021", h.hook.URL, "Audit.General", "15 minutes")
 	h.answer(http.StatusOK)
 	h.calls()
-	h.clock.advance(startInterval - time.Minute)
+	h.clock.Advance(startInterval - time.Minute)
 	h.tend(s)
 	if calls := h.calls(); len(calls) > 0 {
 		t.Error("the webhook was set again within 15 minutes")
 	}
-	h.clock.advance(2 * time.Minute)
+	h.clock.Advance(2 * time.Minute)
 	h.tend(s)
 	if got := h.listed(s); !strings.HasSuffix(got, "path-nobody-guesses enabled") {
 		t.Errorf("listed %q", got)
@@ -266,7 +239,7 @@ func TestDisabledWebhookIsEnabledAgain(t *testing.T) {
 	h.prepare(s)
 	h.answer(http.StatusInternalServerError)
 	for range 20 {
-		h.clock.advance(time.Hour)
+		h.clock.Advance(time.Hour)
 		h.sim.Notify(t.Context())
 	}
 	if got := h.listed(s); !strings.HasSuffix(got, " disabled") {
@@ -281,7 +254,7 @@ func TestDisabledWebhookIsEnabledAgain(t *testing.T) {
 	}
 	h.list(s)
 	h.answer(http.StatusOK)
-	h.clock.advance(startInterval)
+	h.clock.Advance(startInterval)
 	h.tend(s)
 	if got := h.listed(s); !strings.HasSuffix(got, " enabled") || !strings.Contains(got, "path-nobody") {
 		t.Errorf("listed %q", got)
@@ -296,7 +269,7 @@ func TestWebhooksOfOthers(t *testing.T) {
 	other := h.source(atAddress(theirs, "their secret"))
 	h.prepare(other)
 	plain, s := h.source(withoutHook), h.source(nil)
-	h.clock.advance(time.Hour)
+	h.clock.Advance(time.Hour)
 	for _, src := range []*Source{plain, s} {
 		h.prepare(src)
 		h.tend(src)
@@ -313,9 +286,9 @@ func TestWebhooksOfOthers(t *testing.T) {
 	if got := h.listed(s); got != "enabled "+h.hook.URL+"/moved enabled" {
 		t.Fatalf("listed %q", got)
 	}
-	h.clock.advance(time.Hour)
+	h.clock.Advance(time.Hour)
 	h.tend(other)
-	h.clock.advance(time.Hour)
+	h.clock.Advance(time.Hour)
 	h.tend(moved)
 	if got := h.listed(s); got != "enabled "+h.hook.URL+"/moved enabled" {
 		t.Errorf("two connectors fight: %q", got)
@@ -324,7 +297,7 @@ func TestWebhooksOfOthers(t *testing.T) {
 	// What Microsoft has given up is replaced.
 	h.answer(http.StatusBadGateway)
 	for range 20 {
-		h.clock.advance(time.Hour)
+		h.clock.Advance(time.Hour)
 		h.sim.Notify(t.Context())
 	}
 	h.answer(http.StatusOK)
@@ -461,7 +434,7 @@ func TestConnectionTestOfTheWebhook(t *testing.T) {
 	if c := step(h.source(nil)); c.Status != source.Passed || c.Hint != "" || !strings.Contains(c.Message, "1 of 1") {
 		t.Errorf("works: %v", c)
 	}
-	h.clock.advance(time.Hour)
+	h.clock.Advance(time.Hour)
 	if c := step(h.source(nil)); c.Status != source.Passed || c.Hint != "" || h.starts() != 3 {
 		t.Errorf("is there already: %v, %d starts", c, h.starts())
 	}
