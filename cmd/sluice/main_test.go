@@ -169,16 +169,22 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-func TestConfirm(t *testing.T) {
+// serveTest serves the API of a fake until the test ends. It returns the environment of a client of it.
+func serveTest(t *testing.T) func(name string) string {
+	t.Helper()
 	handler, err := api.New(api.Options{Service: apitest.New(), Token: secret.New(apitest.Token)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(handler)
-	defer server.Close()
-	env := func(name string) string {
+	t.Cleanup(server.Close)
+	return func(name string) string {
 		return map[string]string{"SLUICE_URL": server.URL, "SLUICE_TOKEN": apitest.Token}[name]
 	}
+}
+
+func TestConfirm(t *testing.T) {
+	env := serveTest(t)
 	for _, tc := range []struct {
 		answer string
 		code   int
@@ -207,17 +213,9 @@ func TestDeleteAsksAboutSubscriptions(t *testing.T) {
 		{"y\n", []string{"--stop-subscription=false"}, false, false, exitDone},
 		{"", []string{"--yes"}, false, false, exitDone},
 	} {
-		handler, err := api.New(api.Options{Service: apitest.New(), Token: secret.New(apitest.Token)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		server := httptest.NewServer(handler)
-		env := func(name string) string {
-			return map[string]string{"SLUICE_URL": server.URL, "SLUICE_TOKEN": apitest.Token}[name]
-		}
+		env := serveTest(t)
 		args := append([]string{"delete", "broken"}, tc.args...)
 		out, stderr, code := command(t.Context(), &cli{getenv: env, terminal: true, in: strings.NewReader(tc.answers)}, args...)
-		server.Close()
 		if code != tc.code || strings.Contains(out, "subscriptions stopped: Audit.General") != tc.stopped {
 			t.Errorf("%q %v: %d %s %s", tc.answers, tc.args, code, out, stderr)
 		}

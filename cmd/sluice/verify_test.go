@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"sluice/internal/api"
 	"sluice/internal/api/apitest"
 	"sluice/internal/fault"
-	"sluice/internal/secret"
 )
 
 func TestPercentNeverRoundsUp(t *testing.T) {
@@ -152,15 +150,7 @@ func TestStatusShowsCoverageAndGapsOnlyWhenThereAreSome(t *testing.T) {
 }
 
 func TestVerifyShowsProgressOnATerminal(t *testing.T) {
-	handler, err := api.New(api.Options{Service: apitest.New(), Token: secret.New(apitest.Token)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(handler)
-	defer server.Close()
-	env := func(name string) string {
-		return map[string]string{"SLUICE_URL": server.URL, "SLUICE_TOKEN": apitest.Token}[name]
-	}
+	env := serveTest(t)
 	out, stderr, code := command(t.Context(), &cli{getenv: env, terminal: true}, "verify", "contoso")
 	if code != exitDone || !strings.Contains(stderr, "listing contoso") || strings.Contains(out, "listing") {
 		t.Errorf("%d %q %q", code, out, stderr)
