@@ -64,8 +64,13 @@ func (a *application) dropOldDays(ctx context.Context, now time.Time) {
 		a.log.Warn("record that old days are dropped; they are kept", "error", err.Error())
 		return
 	}
+	counted, err := a.svc.state.DropMark(ctx)
+	if err != nil {
+		a.log.Warn("read what was recorded as dropped; old days are kept", "error", err.Error())
+		return
+	}
 	for _, index := range lake.Indices() {
-		dropped, err := a.svc.lake.DropBefore(ctx, index, before)
+		dropped, err := a.svc.lake.DropBefore(ctx, index, before, counted.Seq)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:

@@ -57,7 +57,7 @@ func TestCompactSkipsDroppedDays(t *testing.T) {
 	if err != nil || len(bins) == 0 {
 		t.Fatalf("bins %v, %v", bins, err)
 	}
-	if _, err := l.DropBefore(t.Context(), record.WindowsEvents, far); err != nil {
+	if _, err := l.DropBefore(t.Context(), record.WindowsEvents, far, 12); err != nil {
 		t.Fatal(err)
 	}
 	var sum CompactResult

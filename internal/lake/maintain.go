@@ -94,21 +94,25 @@ type DropResult struct {
 	Bytes  int64
 }
 
-// DropBefore removes the rows of whole days that end at or before the given time from a table. Only metadata change;
-// the files go with the next Sweep after the grace period. A caller that keeps books of what it dropped writes them
-// before it calls: a crash between may then leave rows that count as dropped, and the next call removes them.
-func (l *Lake) DropBefore(ctx context.Context, index record.Index, before time.Time) (DropResult, error) {
+// DropBefore removes the rows of whole days that end at or before the given time from a table, as far as they came with
+// messages of the journal up to through. It removes whole files: one that also holds rows of later messages stays, for a
+// later call. Only metadata change; the files go with the next Sweep after the grace period. A caller that keeps books of
+// what it dropped writes them before it calls and names the message up to which it counted: records that landed meanwhile
+// stay, and a crash between may leave rows that count as dropped, which the next call removes.
+func (l *Lake) DropBefore(ctx context.Context, index record.Index, before time.Time, through uint64) (DropResult, error) {
 	res := DropResult{Before: before.UTC().Truncate(24 * time.Hour)}
 	t, ok := l.tables[index]
 	if !ok {
 		return res, fault.Newf(fault.NotFound, "drop days", "there is no table %s", index)
 	}
 	var bad error
+	beyond := record.Seq(through+1, 0)
 	files, err := l.removeFiles(ctx, t, func(live map[string]iceberg.DataFile) []iceberg.DataFile {
+		tbl := t.cur.Load() // removeFiles loaded it
 		var old []iceberg.DataFile
 		for _, df := range live {
-			day, err := dayOfFile(df)
-			if bad = errors.Join(bad, err); err == nil && timeOfDay(day).Before(res.Before) {
+			f, err := planned(tbl, df)
+			if bad = errors.Join(bad, err); err == nil && f.Day.Before(res.Before) && f.MaxSeq < beyond {
 				old = append(old, df)
 			}
 		}

@@ -275,25 +275,60 @@ func TestSweep(t *testing.T) {
 	expect(t, s.open(), entries...)
 }
 
+// TestDropBeforeKeepsWhatCameLater: rows of the last message, which the caller did not count yet, stay, alone or in one
+// file with others.
+func TestDropBeforeKeepsWhatCameLater(t *testing.T) {
+	l := newSetup(t).open()
+	entries := fill(t, l)
+	counted := uint64(len(entries)) - 1
+	res, err := l.DropBefore(t.Context(), record.WindowsEvents, day(3), counted)
+	if err != nil || res.Files != 4 || res.Rows != 12 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	left := func() (of, others int) {
+		for _, row := range tableRows(t, l, record.WindowsEvents) {
+			if row[ColTimestamp].(int64) < day(3).UnixMicro() {
+				of++
+			} else {
+				others++
+			}
+		}
+		return of, others
+	}
+	if old, others := left(); old != 6 || others != 27 {
+		t.Errorf("%d old rows and %d others are left, want those of the last message and all others", old, others)
+	}
+	if _, err := l.Compact(t.Context(), CompactOptions{Before: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if res, err = l.DropBefore(t.Context(), record.WindowsEvents, day(5), counted); err != nil || res.Files != 0 {
+		t.Errorf("compacted with rows of the last message: %+v, %v", res, err)
+	}
+	if res, err = l.DropBefore(t.Context(), record.WindowsEvents, day(3), counted+1); err != nil || res.Rows != 6 {
+		t.Errorf("counted later: %+v, %v", res, err)
+	}
+}
+
 func TestDropBeforeAndStats(t *testing.T) {
 	l := newSetup(t).open()
 	entries := fill(t, l)
-	res, err := l.DropBefore(t.Context(), record.WindowsEvents, day(3).Add(time.Hour))
+	all := uint64(len(entries))
+	res, err := l.DropBefore(t.Context(), record.WindowsEvents, day(3).Add(time.Hour), all)
 	if err != nil || !res.Before.Equal(day(3)) || !res.First.Equal(day(1)) || res.Files != 6 || res.Rows != 18 || res.Bytes == 0 {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	version := metadataVersion(l.tables[record.WindowsEvents].cur.Load().MetadataLocation())
-	res, err = l.DropBefore(t.Context(), record.WindowsEvents, day(3))
+	res, err = l.DropBefore(t.Context(), record.WindowsEvents, day(3), all)
 	if err != nil || res != (DropResult{Before: day(3)}) {
 		t.Fatalf("again: %+v, %v", res, err)
 	}
 	if again := metadataVersion(l.tables[record.WindowsEvents].cur.Load().MetadataLocation()); again != version {
 		t.Error("dropping nothing made a commit")
 	}
-	if _, err := l.DropBefore(t.Context(), record.Syslog, day(3)); err != nil {
+	if _, err := l.DropBefore(t.Context(), record.Syslog, day(3), all); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.DropBefore(t.Context(), "nowhere", day(3)); !fault.Is(err, fault.NotFound) {
+	if _, err := l.DropBefore(t.Context(), "nowhere", day(3), all); !fault.Is(err, fault.NotFound) {
 		t.Fatalf("unknown table: %v", err)
 	}
 	stats, err := l.Stats(t.Context())

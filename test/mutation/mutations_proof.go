@@ -45,5 +45,35 @@ func proofs() []Mutation {
 			New:  `m.position.Seq = t.Position.Seq`,
 			Test: Test{Package: "./internal/lake/census", Name: "TestOneMoment"}, Fails: `units: |rows, want 30`,
 		},
+		{
+			Name: "what retention dropped is accounted for", Keeps: []string{"rule 15", "law 4"}, File: "internal/collect/judge.go",
+			Old:  `h.Rows += u.DroppedRecords`,
+			New:  `h.Rows += u.DroppedRecords * 0`,
+			Test: Test{Package: collect, Name: "TestWhatRetentionDropsIsNotMissing"}, Fails: `want \{Listed`,
+		},
+		{
+			Name: "the ids of what retention dropped are part of the sum", Keeps: []string{"rule 15", "law 4"}, File: "internal/collect/judge.go",
+			Old:  `h.IDSum ^= u.DroppedSum`,
+			New:  `h.IDSum |= 0`,
+			Test: Test{Package: collect, Name: "TestWhatRetentionDropsIsNotMissing"}, Fails: `want \{Listed`,
+		},
+		{
+			Name: "what retention dropped of folded units is accounted for", Keeps: []string{"rule 15", "law 4"}, File: "internal/collect/judge.go",
+			Old:  `found.idSum^hour.DroppedSum != hour.IDSum`,
+			New:  `found.idSum != hour.IDSum`,
+			Test: Test{Package: collect, Name: "TestRetentionOfFoldedUnits"}, Fails: `want \{Listed`,
+		},
+		{
+			Name: "a unit that is read again forgets what was dropped of it", Keeps: []string{"rule 15"}, File: "internal/state/again.go",
+			Old:  `dropped = 0, dropped_sum = 0 FROM`,
+			New:  `dropped = units.dropped FROM`,
+			Test: Test{Package: collect, Name: "TestRealLossBesideRetention"}, Fails: `want \{Listed`,
+		},
+		{
+			Name: "what came after the count is not dropped", Keeps: []string{"rule 15", "law 1"}, File: "internal/lake/maintain.go",
+			Old:  `f.Day.Before(res.Before) && f.MaxSeq < beyond`,
+			New:  `f.Day.Before(res.Before) && f.MinSeq < beyond+1<<62`,
+			Test: Test{Package: "./internal/lake", Name: "TestDropBeforeKeepsWhatCameLater"}, Fails: `Rows:18`,
+		},
 	}
 }

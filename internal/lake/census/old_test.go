@@ -183,7 +183,7 @@ func TestOldAndDrop(t *testing.T) {
 	aged, _ := old(t, c, census.OldQuery{Before: cut.Before})
 	for _, when := range []string{"counted", "dropped"} {
 		if when == "dropped" {
-			if res, err := f.lake.DropBefore(t.Context(), record.WindowsEvents, cut.Before); err != nil || res.Rows == 0 {
+			if res, err := f.lake.DropBefore(t.Context(), record.WindowsEvents, cut.Before, cut.Seq); err != nil || res.Rows == 0 {
 				t.Fatalf("%+v, %v", res, err)
 			}
 		}
