@@ -22,6 +22,7 @@ type fakeLake struct {
 	kept []lakeRow       // of journals that are no more
 	asks int             // records asked for
 	cut  state.DropMark  // what retention dropped
+	fail error           // ends the next Since behind its last row
 }
 
 type lakeRow struct {
@@ -174,6 +175,12 @@ func (l *fakeLake) Since(ctx context.Context, after uint64) iter.Seq2[Stored, er
 			if r.Seq > after && !yield(r.Stored, nil) {
 				return
 			}
+		}
+		l.mu.Lock()
+		err, l.fail = l.fail, nil
+		l.mu.Unlock()
+		if err != nil {
+			yield(Stored{}, err)
 		}
 	}
 }

@@ -18,7 +18,26 @@ import (
 //     is adopted: its ids are claimed again.
 //
 // The last two mean that something was restored; Restored then reports it, so that a verification can follow.
+//
+// Trouble of the database, the journal or the lake is waited out: then all of it begins again with a new term, which is
+// what a restart of the program would do.
 func (p *Publisher) recover(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		err := p.recoverOnce(ctx)
+		if err == nil {
+			p.setProblem(nil)
+			return nil
+		}
+		if kind := fault.KindOf(err); kind != fault.Unavailable && kind != fault.Full {
+			return err
+		}
+		if err := p.wait(ctx, err, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Publisher) recoverOnce(ctx context.Context) error {
 	if err := p.acquire(ctx); err != nil {
 		return err
 	}
@@ -27,7 +46,11 @@ func (p *Publisher) recover(ctx context.Context) error {
 		return err
 	}
 	r := &recovery{p: p}
-	if err := r.run(ctx); err != nil {
+	err = r.run(ctx)
+	if r.vanished+r.adopted > 0 {
+		p.restored.Store(true) // also when the rest of it failed: the next attempt finds nothing of that any more
+	}
+	if err != nil {
 		return fault.Wrap("", "recover batches", err)
 	}
 	failpoint.Hit(failpoint.CollectHealed)
@@ -113,7 +136,6 @@ func (r *recovery) run(ctx context.Context) error {
 	if r.adopted > 0 {
 		p.log.Error("the state database is older than the journal or the lake: what it did not know was taken from there", "batches", r.adopted)
 	}
-	p.restored.Store(r.vanished+r.adopted > 0)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/fault"
 	"sluice/internal/record"
 	"sluice/internal/state"
 )
@@ -274,7 +275,11 @@ func TestOlderState(t *testing.T) {
 				}
 			}
 			restore()
+			p.lake.fail = fault.New(fault.Unavailable, "read the lake", "not now") // recovery begins again
 			r = p.start()
+			if p.lake.fail != nil && trimmed {
+				t.Error("the lake was not read")
+			}
 			if !r.publisher.Restored() {
 				t.Error("the older state was not noticed")
 			}

@@ -78,7 +78,7 @@ func classifyPostgres(op string, err *pgconn.PgError) error {
 		return fault.New(fault.Config, op, "the database or schema does not exist").
 			WithHint("create it, or correct `state`").WithCause(cause)
 	case strings.HasPrefix(err.Code, "08"), strings.HasPrefix(err.Code, "53"), strings.HasPrefix(err.Code, "57"),
-		strings.HasPrefix(err.Code, "40"), err.Code == "55P03":
+		strings.HasPrefix(err.Code, "40"), err.Code == "55P03", err.Code == "55000": // a database that takes no connections
 		return fault.New(fault.Unavailable, op, "the database server cannot do this at the moment").WithCause(cause)
 	}
 	return fault.Wrap(fault.Internal, op, cause)

@@ -2,12 +2,15 @@ package state_test
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sluice/internal/fault"
 	"sluice/internal/state"
@@ -90,12 +93,41 @@ func (p *proxy) up(client, server net.Conn) {
 	}
 }
 
+// A server that is away when it is asked is asked again, and the step goes on as if nothing had happened.
+func TestCommitIsAskedForUntilTheServerIsBack(t *testing.T) {
+	t.Parallel()
+	p, through := startProxy(t, engines[state.Postgres](t))
+	var warned sync.Once
+	s := open(t, through, state.Options{Logger: slog.New(onRecord(func() { warned.Do(func() { p.refuse.Store(false) }) }))})
+	term := acquire(t, s)
+	p.down.Store(true)
+	p.cut.Store(true)
+	begin(t, s, term, []int{1})
+	if p.cut.Load() || p.refuse.Load() {
+		t.Fatal("the commit was not cut, or nobody asked for it while the server was away")
+	}
+	if _, results := begin(t, s, term, []int{1, 2}); results[0] != duplicate {
+		t.Fatal("the step that was reported as committed did not happen")
+	}
+}
+
+// onRecord is called for each record of the log.
+type onRecord func()
+
+func (f onRecord) Enabled(context.Context, slog.Level) bool { return true }
+
+func (f onRecord) Handle(context.Context, slog.Record) error { f(); return nil }
+
+func (f onRecord) WithAttrs([]slog.Attr) slog.Handler { return f }
+
+func (f onRecord) WithGroup(string) slog.Handler { return f }
+
 // A commit whose answer is lost is asked for. If nobody answers, the term ends here, because the step may have happened.
 func TestCommitOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	dsn := engines[state.Postgres](t)
 	p, through := startProxy(t, dsn)
-	s := open(t, through, state.Options{})
+	s := open(t, through, state.Options{OutcomeWait: time.Second})
 	term := acquire(t, s)
 	p.cut.Store(true)
 	b1, _ := begin(t, s, term, []int{1}) // succeeds: the server says that it committed

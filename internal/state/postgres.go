@@ -14,7 +14,10 @@ const (
 	pgConns       = 16
 	pgIdleConns   = 4
 	pgIdleFor     = 5 * time.Minute
-	pgOutcomeWait = 5 * time.Second // for the answer whether a transaction committed
+	// For the answer whether a transaction committed: longer than a server needs to come back, or its standby to take over.
+	pgOutcomeWait = 10 * time.Minute
+	pgOutcomePace = 250 * time.Millisecond // between two questions
+	pgOutcomeLast = 5 * time.Second        // that a caller who gave up is kept for the answer
 )
 
 // openPostgres opens one pool. The URL's text never gets into an error: it may hold a password.

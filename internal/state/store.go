@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -27,6 +28,8 @@ const (
 type Options struct {
 	Clock  clock.Clock  // default: the wall clock. It stamps rows on both engines, and is the clock of leases on SQLite
 	Logger *slog.Logger // default: none
+	// OutcomeWait bounds how long PostgreSQL is asked whether a commit whose answer was lost happened; default: 10 minutes.
+	OutcomeWait time.Duration
 }
 
 // Store is an open state database. It is safe for concurrent use; writes are serialised per subject on PostgreSQL and
@@ -46,6 +49,8 @@ type Store struct {
 	feeds    map[feedKey]int64   // committed feeds; they never change
 	doubtful map[string]struct{} // epochs with a commit of unknown outcome
 	closed   bool
+
+	outcomeWait time.Duration
 }
 
 type feedKey struct{ connectorID, contentType string }
@@ -54,7 +59,7 @@ type feedKey struct{ connectorID, contentType string }
 // file, which is created with mode 0600 in a folder that must exist. A database that cannot be used (of a newer
 // version, of another program, no database at all) is a fault.Config.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
-	s := &Store{clock: o.Clock, log: o.Logger, feeds: map[feedKey]int64{}, doubtful: map[string]struct{}{}}
+	s := &Store{clock: o.Clock, log: o.Logger, feeds: map[feedKey]int64{}, doubtful: map[string]struct{}{}, outcomeWait: cmp.Or(o.OutcomeWait, pgOutcomeWait)}
 	if s.clock == nil {
 		s.clock = clock.Real{}
 	}

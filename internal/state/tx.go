@@ -6,7 +6,9 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
+	"sluice/internal/clock"
 	"sluice/internal/fault"
 )
 
@@ -141,9 +143,9 @@ func (t *tx) beginSQLite() error {
 	return err
 }
 
-// commit ends the transaction. On PostgreSQL the outcome of a commit whose answer was lost is asked for; if it stays
-// unknown, the term cannot write any more and the error is a Conflict: acquiring a new term and looking at the open
-// batches is the only way to know.
+// commit ends the transaction. On PostgreSQL the outcome of a commit whose answer was lost is asked for until the server
+// says it, which holds up the caller; if it stays unknown, the term cannot write any more and the error is a Conflict:
+// acquiring a new term and looking at the open batches is the only way to know.
 func (t *tx) commit() error {
 	if t.err != nil {
 		return t.err
@@ -168,15 +170,24 @@ func (t *tx) commit() error {
 }
 
 func (t *tx) outcome(err error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), pgOutcomeWait)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), t.s.outcomeWait)
 	defer cancel()
-	var status sql.NullString
-	asked := t.s.shared.QueryRowContext(ctx, `SELECT pg_xact_status($1::text::xid8)`, t.xid).Scan(&status)
-	switch {
-	case asked == nil && status.String == "committed":
-		return nil
-	case asked == nil && status.String == "aborted":
-		return err
+	defer context.AfterFunc(t.ctx, func() { time.AfterFunc(pgOutcomeLast, cancel) })()
+	for attempt := 1; ; attempt++ {
+		var status sql.NullString
+		asked := t.s.shared.QueryRowContext(ctx, `SELECT pg_xact_status($1::text::xid8)`, t.xid).Scan(&status)
+		switch {
+		case asked == nil && status.String == "committed":
+			return nil
+		case asked == nil && status.String == "aborted":
+			return err
+		}
+		if attempt == 1 {
+			t.s.log.Warn("the database server does not say whether it committed; it is asked until it does", "error", classify("commit", err).Error())
+		}
+		if (clock.Real{}).Sleep(ctx, pgOutcomePace) != nil {
+			break
+		}
 	}
 	t.s.mu.Lock()
 	t.s.doubtful[t.epoch] = struct{}{}

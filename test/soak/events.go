@@ -33,6 +33,12 @@ func (u *run) happen(ctx context.Context, e Event) error {
 	case Pause:
 		u.tolerate("pause", u.proc.client.SetPaused(ctx, api.Connectors, e.Name, true))
 		u.later(time.Duration(e.For), "resume "+e.Name, func(ctx context.Context) error { return u.resume(ctx, e.Name) })
+	case Disconnect:
+		return u.database.disconnect(ctx)
+	case DatabaseDown:
+		u.down = true
+		u.later(time.Duration(e.For), "the database is back", func(ctx context.Context) error { return u.database.open(ctx) })
+		return u.database.close(ctx)
 	}
 	return nil
 }
@@ -59,6 +65,11 @@ const insistFor = 60 * time.Second
 
 // insist repeats a command until it succeeds; the program may end under it.
 func (u *run) insist(ctx context.Context, what string, do func(context.Context) error) error {
+	if u.database != nil { // it may be closed, and nothing opens it meanwhile
+		if err := u.database.open(ctx); err != nil {
+			return err
+		}
+	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.Now().Add(insistFor)

@@ -13,8 +13,9 @@ import (
 
 // limits say what generate may draw.
 type limits struct {
-	growing bool // blobs that grow
-	disk    bool // file systems of their own
+	growing  bool // blobs that grow
+	disk     bool // file systems of their own
+	postgres bool // the state in PostgreSQL
 }
 
 // gen draws a plan. Every decision comes from one generator in a fixed order, so a seed always gives the same plan.
@@ -36,6 +37,9 @@ func generate(seed uint64, l limits) *Plan {
 	g.faults()
 	g.connectors()
 	g.operator()
+	if g.postgres { // last: what else a seed gives does not depend on the database
+		g.database()
+	}
 	g.p.sort()
 	return g.p
 }
@@ -329,4 +333,16 @@ func (g *gen) operator() {
 		g.p.Journal = int64(1000+g.IntN(600)) << 10
 	}
 	slices.SortStableFunc(g.p.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
+}
+
+// database draws what happens to the connections with PostgreSQL.
+func (g *gen) database() {
+	g.p.Postgres = true
+	for range pick(g, 0, 1, 1, 2, 3) {
+		e := Event{At: g.moment(), Kind: Disconnect}
+		if g.perhaps(0.4) {
+			e.Kind, e.For = DatabaseDown, g.between(time.Minute, 30*time.Minute)
+		}
+		g.p.Events = append(g.p.Events, e)
+	}
 }

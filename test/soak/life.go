@@ -60,6 +60,12 @@ func (u *run) mourn() error {
 		u.full = false
 		return u.disk.free()
 	}
+	if u.down {
+		u.report.happened("ended without its database")
+		u.report.note("without its database the program ended: %v", proc.result)
+		u.down = false
+		return u.database.open(context.Background())
+	}
 	u.report.violate(lawProcess, "the program ended by itself (%v): %s", proc.result, lastWords(u.place.text()))
 	if proc.client == nil {
 		return fmt.Errorf("the program ended on its way up: %w", proc.result)
@@ -83,7 +89,7 @@ func (u *run) halt(e Event, orderly bool) {
 		u.proc.kill()
 	default:
 		points := u.proc.points
-		if err := u.proc.stop(); err != nil && (points == "" || !u.proc.wasKilled()) && !u.full {
+		if err := u.proc.stop(); err != nil && (points == "" || !u.proc.wasKilled()) && !u.full && !u.down {
 			u.report.violate(lawProcess, "after SIGTERM: %v", err)
 		}
 	}

@@ -32,6 +32,7 @@ type options struct {
 	summary  string
 	growing  bool
 	noDisk   bool
+	postgres string
 	shrink   int
 	dir      string
 	keep     bool
@@ -52,6 +53,7 @@ func main() {
 	flag.StringVar(&o.summary, "summary", "", "`file` for the reports as JSON")
 	flag.BoolVar(&o.growing, "growing", true, "also draw blobs that grow after they were first served")
 	flag.BoolVar(&o.noDisk, "no-disk", false, "no full disks")
+	flag.StringVar(&o.postgres, "postgres", "", "`URL` of a PostgreSQL server: the state is there, in a database for each run, and its connections break; default: SQLite")
 	flag.IntVar(&o.shrink, "shrink", 60, "runs to find the smallest plan of a failure; 0: do not look")
 	flag.StringVar(&o.dir, "dir", "", "`folder` for the runs; default: in memory where that is possible")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folders of runs that passed")
@@ -69,7 +71,7 @@ func main() {
 
 // start runs everything that the options ask for and reports whether all of it passed.
 func start(ctx context.Context, o options) (ok bool, err error) {
-	l := limits{growing: o.growing, disk: !o.noDisk}
+	l := limits{growing: o.growing, disk: !o.noDisk, postgres: o.postgres != ""}
 	if l.disk {
 		if why := canMount(); why != nil {
 			fmt.Fprintln(os.Stderr, why)
@@ -98,7 +100,7 @@ func start(ctx context.Context, o options) (ok bool, err error) {
 	if o.binary == "" {
 		defer func() { _ = os.Remove(binary) }()
 	}
-	s := &soak{options: o, runner: &runner{binary: binary, temp: dir, keep: o.keep}, terminal: isTerminal(os.Stdout)}
+	s := &soak{options: o, runner: &runner{binary: binary, temp: dir, keep: o.keep, server: o.postgres}, terminal: isTerminal(os.Stdout)}
 	if err := s.all(ctx, plans); err != nil {
 		return false, err
 	}

@@ -25,6 +25,7 @@ type Plan struct {
 	Settle     string           `yaml:"settle"`          // sweeps: wait until sweeps have found what came late; restart: start again, which sweeps at once
 	DiskMiB    int              `yaml:"disk_mib"`        // the data folder is a file system of this size; 0: an ordinary folder
 	Journal    int64            `yaml:"journal_bytes"`   // budget of the journal; 0: an ordinary one
+	Postgres   bool             `yaml:"postgres"`        // the state is in PostgreSQL, not in SQLite
 	Connectors []Connector      `yaml:"connectors"`
 	Events     []Event          `yaml:"events"` // in the order of At
 	Scenario   m365sim.Scenario `yaml:"scenario"`
@@ -71,11 +72,14 @@ const (
 	DiskFull  EventKind = "disk_full"  // nothing is free for a time
 	Backfill  EventKind = "backfill"   // an operator asks for everything again
 	Pause     EventKind = "pause"      // an operator pauses a connector for a time
+
+	Disconnect   EventKind = "disconnect"    // PostgreSQL ends all connections of the program
+	DatabaseDown EventKind = "database_down" // and takes no new ones for a time
 )
 
 // EventKinds lists the kinds.
 func EventKinds() []EventKind {
-	return []EventKind{Kill, Stop, FailPoint, DiskFloor, DiskFull, Backfill, Pause}
+	return []EventKind{Kill, Stop, FailPoint, DiskFloor, DiskFull, Backfill, Pause, Disconnect, DatabaseDown}
 }
 
 // needsDisk reports whether the plan fills a file system of its own.
@@ -110,6 +114,9 @@ func (p *Plan) check() error {
 		}
 		if (e.Kind == DiskFloor || e.Kind == DiskFull) && !p.needsDisk() {
 			return fmt.Errorf("event %s needs disk_mib", e.Kind)
+		}
+		if (e.Kind == Disconnect || e.Kind == DatabaseDown) && !p.Postgres {
+			return fmt.Errorf("event %s needs postgres", e.Kind)
 		}
 	}
 	return nil

@@ -20,21 +20,24 @@ type runner struct {
 	binary string
 	temp   string // folder for the folders of runs
 	keep   bool   // keep the folders of runs that passed, too
+	server string // URL of the PostgreSQL server for plans that want one
 }
 
 // run is one plan at work.
 type run struct {
-	plan   *Plan
-	place  *place
-	disk   *disk
-	full   bool // the disk is, or was since the last start
-	time   *timeline
-	start  time.Time // virtual
-	sim    *m365sim.Server
-	proc   *process
-	armed  Event // fail point of this life of the program, zero for none
-	steps  []step
-	report *Report
+	plan     *Plan
+	place    *place
+	disk     *disk
+	database *database // nil for SQLite
+	full     bool      // the disk is, or was since the last start
+	down     bool      // the database is, or was since the last start
+	time     *timeline
+	start    time.Time // virtual
+	sim      *m365sim.Server
+	proc     *process
+	armed    Event // fail point of this life of the program, zero for none
+	steps    []step
+	report   *Report
 }
 
 // step is something to do at a time of the run, without leaps.
@@ -85,6 +88,12 @@ func (r *runner) inFolder(ctx context.Context, p *Plan, dir string, report *Repo
 		defer func() { err = errors.Join(err, u.disk.close()) }()
 		place.data = filepath.Join(dir, "disk", "data")
 	}
+	if p.Postgres {
+		if u.database, err = createDatabase(ctx, r.server, filepath.Base(dir)); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, u.database.drop()) }()
+	}
 	defer func() {
 		if u.proc != nil && !u.proc.ended() {
 			u.proc.kill()
@@ -99,6 +108,9 @@ func (r *runner) inFolder(ctx context.Context, p *Plan, dir string, report *Repo
 // play is the course of a run.
 func (u *run) play(ctx context.Context) error {
 	config := fmt.Sprintf("lake:\n  commit_interval: %s\n", u.plan.Commit)
+	if u.database != nil {
+		config += fmt.Sprintf("state: %q\n", u.database.url)
+	}
 	if err := os.WriteFile(filepath.Join(u.place.root, "sluice.yaml"), []byte(config), 0o600); err != nil {
 		return err
 	}

@@ -28,6 +28,11 @@ func (u *run) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	if u.database != nil {
+		if err := u.database.open(ctx); err != nil {
+			return err
+		}
+	}
 	u.place.note("%v: frozen", u.time.passed(u.start).Round(time.Second))
 	before := map[string]int{}
 	if err := u.sim.Blobs(ctx, false, func(b m365sim.BlobTruth) error {

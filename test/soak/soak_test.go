@@ -57,8 +57,8 @@ func TestScenarios(t *testing.T) {
 
 // TestPlansRepeat demands that a seed always gives the same plan, and that a plan survives its own form.
 func TestPlansRepeat(t *testing.T) {
-	l := limits{growing: true, disk: true}
 	for seed := range uint64(60) {
+		l := limits{growing: true, disk: true, postgres: seed%2 == 0}
 		p := generate(seed, l)
 		if err := p.check(); err != nil {
 			t.Fatalf("seed %d: %v\n%s", seed, err, p)
@@ -89,7 +89,7 @@ func TestPlansDiffer(t *testing.T) {
 		}
 	}
 	for seed := range uint64(400) {
-		p := generate(seed, limits{growing: true, disk: true})
+		p := generate(seed, limits{growing: true, disk: true, postgres: true})
 		for _, f := range p.Scenario.Faults {
 			kinds[f.Kind]++
 			count("share", f.Share > 0)
