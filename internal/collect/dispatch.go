@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"sluice/internal/fault"
 	"sluice/internal/record"
 	"sluice/internal/state"
 )
@@ -21,7 +22,12 @@ type task struct {
 
 // dispatch gives due units to the crew until ctx ends.
 func (f *feed) dispatch(ctx context.Context, c *crew) {
+	var seen time.Time
 	for {
+		now := f.r.deps.Clock.Now()
+		if now.After(seen.Add(-skewLimit)) || f.retryAll(ctx) == nil {
+			seen = now
+		}
 		sent, err := f.sendDue(ctx, c)
 		if ctx.Err() != nil {
 			return
@@ -54,6 +60,13 @@ func (f *feed) dispatch(ctx context.Context, c *crew) {
 	}
 }
 
+// retryAll makes all units due that wait for their next try. It is called when the clock was set back: what was minutes away
+// may be days away now, and the service does not keep content for ever.
+func (f *feed) retryAll(ctx context.Context) error {
+	_, err := f.r.deps.State.Retry(ctx, f.r.deps.Publisher.term, f.r.cfg.Connector.ID, f.contentType, nil, false)
+	return err
+}
+
 func (f *feed) sendDue(ctx context.Context, c *crew) (sent int, err error) {
 	if f.r.paused() > 0 {
 		return 0, nil
@@ -80,6 +93,10 @@ func (f *feed) sendDue(ctx context.Context, c *crew) (sent int, err error) {
 		}
 		if err := c.start(ctx, u); err != nil {
 			f.settle(u.ID)
+			if fault.Is(err, fault.Throttled) { // not tried: the unit is due as before
+				f.slow(err, Backoff(err, 1))
+				return sent, nil
+			}
 			return sent, err
 		}
 		sent++

@@ -47,6 +47,8 @@ type feed struct {
 	prepared bool
 	marks    *state.FeedMarks // as stored; nil before they were read
 	growing  bool             // a second look brought more
+
+	startedAt time.Time // when Prepare last found it off and started it; zero once that is recorded
 }
 
 // FeedStatus is what a feed knows of itself; counts are in the ledger.
@@ -187,12 +189,31 @@ func (f *feed) succeeded(w work) {
 // now is the service's time when it differs much from ours, else our own.
 func (f *feed) now() time.Time {
 	now := f.r.deps.Clock.Now()
-	if c, ok := f.r.cfg.Source.(source.Clocked); ok {
-		if skew := c.Skew(); skew > skewLimit || skew < -skewLimit {
-			return now.Add(skew)
-		}
+	if skew := f.skew(); skew.Abs() > skewLimit {
+		return now.Add(skew)
 	}
 	return now
+}
+
+// askTime makes the service answer, so that its time is known, and changes nothing there. A failure says nothing: whatever is
+// done next meets it too.
+func (f *feed) askTime(ctx context.Context) {
+	if _, ok := f.r.cfg.Source.(source.Clocked); !ok {
+		return
+	}
+	now := f.r.deps.Clock.Now()
+	for _, err := range f.r.cfg.Source.List(ctx, source.Window{ContentType: f.contentType, From: now.Add(-time.Minute), To: now}) {
+		_ = err // see above
+		return
+	}
+}
+
+// skew is the service's time less ours, by its last answer; 0 when it is not known.
+func (f *feed) skew() time.Duration {
+	if c, ok := f.r.cfg.Source.(source.Clocked); ok {
+		return c.Skew()
+	}
+	return 0
 }
 
 func (f *feed) snapshot() FeedStatus {

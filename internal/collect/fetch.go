@@ -8,6 +8,7 @@ import (
 	"sluice/internal/failpoint"
 	"sluice/internal/fault"
 	"sluice/internal/record"
+	"sluice/internal/source"
 	"sluice/internal/state"
 )
 
@@ -21,6 +22,7 @@ const (
 // with hundreds of connectors has thousands of places, and few of them are taken at any time.
 type crew struct {
 	memory *Publisher
+	paced  source.Paced // nil: requests are not paced
 	places chan struct{}
 	idle   sync.Pool // of *fetcher, for their buffers
 	wg     sync.WaitGroup
@@ -28,7 +30,8 @@ type crew struct {
 
 func newCrew(f *feed) *crew {
 	r := f.r
-	return &crew{memory: r.deps.Publisher, places: make(chan struct{}, r.cfg.Parallel), idle: sync.Pool{New: func() any {
+	paced, _ := r.cfg.Source.(source.Paced)
+	return &crew{memory: r.deps.Publisher, paced: paced, places: make(chan struct{}, r.cfg.Parallel), idle: sync.Pool{New: func() any {
 		return &fetcher{
 			f: f, prep: &preparer{connector: &r.cfg.Connector, now: r.deps.Clock.Now},
 			sieve: newSieve(r.cfg.Filters, r.deps.Normalizer),
@@ -36,12 +39,22 @@ func newCrew(f *feed) *crew {
 	}}}
 }
 
-// start waits for a place and for memory, and works on the unit there. Its error is the context's.
+// start waits for a place, for the turn of its request and for memory, and works on the unit there. Its error is the
+// context's, or says that the tenant is paused. Memory comes last: all tenants share it, and what waits for its turn has no
+// use for it.
 func (c *crew) start(ctx context.Context, u task) error {
 	select {
 	case c.places <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	fetching := ctx
+	if c.paced != nil {
+		var err error
+		if fetching, err = c.paced.Pace(ctx); err != nil {
+			<-c.places
+			return err
+		}
 	}
 	if err := c.memory.reserve(ctx, reserveStep); err != nil {
 		<-c.places
@@ -49,7 +62,7 @@ func (c *crew) start(ctx context.Context, u task) error {
 	}
 	c.wg.Go(func() {
 		w := c.idle.Get().(*fetcher) //nolint:forcetypeassert // nothing else is put there
-		w.work(ctx, u)
+		w.work(fetching, u)
 		c.idle.Put(w)
 		<-c.places
 	})

@@ -43,6 +43,7 @@ type jobs struct {
 	mu      sync.Mutex
 	byID    map[string]*Job
 	changed map[string]chan struct{} // closed and replaced at each change
+	cancel  map[string]func()        // of those that run
 }
 
 // Collect starts a job and returns it as it is now. Zero times mean an ordinary run: what the schedule would list.
@@ -71,27 +72,34 @@ func (m *Manager) Collect(connectorID string, since, until time.Time) (Job, erro
 	}
 	answer := *j
 	if !m.goJob(r, j) {
+		if _, err := m.Runner(connectorID); err != nil { // paused or deleted at this moment
+			m.forgetJob(base, j.ID)
+			return Job{}, err
+		}
 		return Job{}, fault.New(fault.Unavailable, "collect", "the server is stopping")
 	}
 	return answer, nil
 }
 
-// goJob runs a job beside the caller. It is false when the manager has stopped.
+// goJob runs a job beside the caller. It is false when the manager or the connector has stopped.
 func (m *Manager) goJob(r *Runner, j *Job) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	base := m.base
-	if base == nil {
+	if base == nil || m.runners[j.ConnectorID] == nil {
 		return false
 	}
-	m.jobs.put(j)
+	ctx, cancel := context.WithCancel(base)
+	m.jobs.put(j, cancel)
 	m.wg.Go(func() {
-		m.runJob(base, r, *j)
+		defer cancel()
+		m.runJob(ctx, base, r, *j)
 	})
 	return true
 }
 
-func (m *Manager) runJob(ctx context.Context, r *Runner, j Job) {
+// runJob runs a job until it is done, ctx ends because the connector was deleted, or base because the server stops.
+func (m *Manager) runJob(ctx, base context.Context, r *Runner, j Job) {
 	var mu sync.Mutex
 	listed := map[record.UnitID]bool{}
 	seen := func(u record.Unit) {
@@ -117,12 +125,17 @@ func (m *Manager) runJob(ctx context.Context, r *Runner, j Job) {
 	if m.waitForUnits(ctx, listed, ended, &j) != nil {
 		j.Err = fault.New(fault.Canceled, "collect", "the server was stopped before the run was done").
 			WithHint("what is missing is collected after the next start")
+		if base.Err() == nil {
+			j.Err = fault.New(fault.Canceled, "collect", "the connector was deleted before the run was done")
+		}
 	}
 	if ctx.Err() == nil {
 		if err := m.settled(ctx); err != nil && j.Err == nil {
 			j.Err = err
 		}
-		m.forgetJob(ctx, j.ID)
+	}
+	if base.Err() == nil {
+		m.forgetJob(base, j.ID)
 	}
 	j.Done, j.Finished = true, m.deps.Clock.Now()
 	m.jobs.update(j)
@@ -236,17 +249,29 @@ func (js *jobs) get(id string) (Job, <-chan struct{}, error) {
 	return *j, js.changed[id], nil
 }
 
-func (js *jobs) put(j *Job) {
+func (js *jobs) put(j *Job, cancel func()) {
 	js.mu.Lock()
 	defer js.mu.Unlock()
 	if js.byID == nil {
-		js.byID, js.changed = map[string]*Job{}, map[string]chan struct{}{}
+		js.byID, js.changed, js.cancel = map[string]*Job{}, map[string]chan struct{}{}, map[string]func(){}
 	}
 	for len(js.byID) >= jobsKept && js.dropOldest() {
 	}
 	kept := *j
 	js.byID[j.ID] = &kept
 	js.changed[j.ID] = make(chan struct{})
+	js.cancel[j.ID] = cancel
+}
+
+// end ends the jobs of a connector that run.
+func (js *jobs) end(connectorID string) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	for id, cancel := range js.cancel {
+		if js.byID[id].ConnectorID == connectorID {
+			cancel()
+		}
+	}
 }
 
 // dropOldest forgets the oldest finished job and reports whether there was one.
@@ -270,6 +295,9 @@ func (js *jobs) update(j Job) {
 		return
 	}
 	js.byID[j.ID] = &j
+	if j.Done {
+		delete(js.cancel, j.ID)
+	}
 	close(js.changed[j.ID])
 	js.changed[j.ID] = make(chan struct{})
 }

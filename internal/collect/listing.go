@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"sluice/internal/failpoint"
@@ -17,15 +18,23 @@ func (f *feed) poll(ctx context.Context) error {
 	if err := f.prepare(ctx); err != nil {
 		return err
 	}
-	marks, err := f.loadMarks(ctx)
-	if err != nil {
-		return err
-	}
+	skew := f.skew()
 	from, to, err := f.window(ctx)
+	if err == nil && !from.Before(to) { // the start is yet to come: or so it seems until the service has answered
+		f.unprepare()
+		if err = f.prepare(ctx); err == nil {
+			skew = f.skew()
+			from, to, err = f.window(ctx)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	if err := f.noteGap(ctx, marks, to); err != nil {
+	marks, err := f.marksAt(ctx, to)
+	if err == nil {
+		err = f.noteStart(ctx, marks)
+	}
+	if err != nil {
 		return err
 	}
 	depth := f.sweepDepth(marks, to)
@@ -37,9 +46,15 @@ func (f *feed) poll(ctx context.Context) error {
 	}
 	until, err := f.list(ctx, from, to, f.recording(nil), f.r.cfg.Interval)
 	if code := fault.CodeOf(err); code == "AF20022" || code == "AF20023" {
-		f.mu.Lock()
-		f.prepared = false // the subscription went away: start it again before the next listing
-		f.mu.Unlock()
+		f.unprepare() // the subscription went away: start it again before the next listing
+	}
+	// What was known of the service's clock was out of date: the window was a wrong one, and marks and gaps by it would be too.
+	if d := f.skew() - skew; d.Abs() > skewLimit {
+		return fault.New(fault.Unavailable, "list "+f.contentType, "the clock of this machine was set, or the service's was").
+			WithHint("nothing to do: Sluice lists again by the service's clock").WithCause(err)
+	}
+	if err := f.noteGap(ctx, marks, to); err != nil {
+		return err
 	}
 	if saveErr := f.saveMarks(ctx, f.advance(marks, until, to, depth, err == nil)); err == nil {
 		err = saveErr
@@ -82,6 +97,18 @@ func (f *feed) loadMarks(ctx context.Context) (state.FeedMarks, error) {
 	return *f.marks, nil
 }
 
+// marksAt is loadMarks without marks of a time that is yet to come. They were made while the clock was ahead, and say
+// nothing: everything is listed as if for the first time.
+func (f *feed) marksAt(ctx context.Context, now time.Time) (state.FeedMarks, error) {
+	m, err := f.loadMarks(ctx)
+	for _, t := range []time.Time{m.ListedUntil, m.SweptDay, m.SweptAll} {
+		if t.After(now.Add(skewLimit)) {
+			return state.FeedMarks{LooksGrew: m.LooksGrew}, err
+		}
+	}
+	return m, err
+}
+
 func (f *feed) saveMarks(ctx context.Context, m state.FeedMarks) error {
 	f.mu.Lock()
 	began := f.growing && !f.marks.LooksGrew
@@ -113,16 +140,44 @@ func (f *feed) noteGap(ctx context.Context, m state.FeedMarks, to time.Time) err
 	if m.ListedUntil.IsZero() || !m.ListedUntil.Before(oldest) {
 		return nil
 	}
+	if err := f.addGap(ctx, m.ListedUntil, oldest, "nothing could be listed for longer than the service looks back"); err != nil {
+		return err
+	}
+	// What begins at oldest is listed now; the gap is not counted twice.
+	return f.saveMarks(ctx, state.FeedMarks{ListedUntil: oldest, SweptDay: m.SweptDay, SweptAll: m.SweptAll, LooksGrew: m.LooksGrew})
+}
+
+// noteStart records the interval whose content the service did not keep, because what Prepare starts was off: somebody stopped
+// a subscription that was listed before. When it went off nobody says; until the last listing it was on.
+func (f *feed) noteStart(ctx context.Context, m state.FeedMarks) error {
+	f.mu.Lock()
+	at := f.startedAt
+	f.mu.Unlock()
+	if at.IsZero() {
+		return nil
+	}
+	if m.ListedUntil.Before(at) && !m.ListedUntil.IsZero() {
+		if err := f.addGap(ctx, m.ListedUntil, at, "the subscription was off, and the service keeps nothing of that time"); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.startedAt.Equal(at) {
+		f.startedAt = time.Time{}
+	}
+	return nil
+}
+
+func (f *feed) addGap(ctx context.Context, from, to time.Time, reason string) error {
 	gap := state.Gap{
-		ConnectorID: f.r.cfg.Connector.ID, ContentType: f.contentType, From: m.ListedUntil, To: oldest,
-		Reason: "nothing could be listed for longer than the service looks back", NoticedAt: f.r.deps.Clock.Now(),
+		ConnectorID: f.r.cfg.Connector.ID, ContentType: f.contentType, From: from, To: to, Reason: reason, NoticedAt: f.r.deps.Clock.Now(),
 	}
 	if err := f.r.deps.State.Step(ctx, f.r.deps.Publisher.term, func(s *state.Step) error { return s.AddGap(gap) }); err != nil {
 		return fault.Wrap("", "record the interval that cannot be read", err)
 	}
 	f.log.Error("an interval can no longer be read", "from", gap.From, "to", gap.To, "reason", gap.Reason)
-	// What begins at oldest is listed now; the gap is not counted twice.
-	return f.saveMarks(ctx, state.FeedMarks{ListedUntil: oldest, SweptDay: m.SweptDay, SweptAll: m.SweptAll, LooksGrew: m.LooksGrew})
+	return nil
 }
 
 // prepare makes the content type ready. The schedule and jobs may ask at the same time; one of them does it.
@@ -140,13 +195,24 @@ func (f *feed) prepare(ctx context.Context) error {
 	if !ok || done {
 		return nil
 	}
-	if err := p.Prepare(ctx, []string{f.contentType})[f.contentType]; err != nil {
+	started, failed := p.Prepare(ctx, []string{f.contentType})
+	if err := failed[f.contentType]; err != nil {
 		return err
 	}
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.prepared = true
-	f.mu.Unlock()
+	if slices.Contains(started, f.contentType) {
+		f.startedAt = f.now()
+	}
 	return nil
+}
+
+// unprepare makes the next prepare ask the service again.
+func (f *feed) unprepare() {
+	f.mu.Lock()
+	f.prepared = false
+	f.mu.Unlock()
 }
 
 // sweepDepth is how far back the listing that is due at now has to reach at least; 0 leaves it to the mark.
@@ -165,7 +231,7 @@ func (f *feed) sweepDepth(m state.FeedMarks, now time.Time) time.Duration {
 // that is done, but never passes content that is not, nor the end of what was listed without an error.
 func (f *feed) window(ctx context.Context) (from, to time.Time, err error) {
 	to = f.now()
-	marks, err := f.loadMarks(ctx)
+	marks, err := f.marksAt(ctx, to)
 	if err != nil {
 		return from, to, err
 	}
@@ -178,6 +244,9 @@ func (f *feed) window(ctx context.Context) (from, to time.Time, err error) {
 			mark = t
 		}
 	}
+	if mark.After(to) {
+		mark = to // by a clock that is behind; only an answer of the service can tell
+	}
 	from = f.r.cfg.Start
 	if m := mark.Add(-overlap); !mark.IsZero() && m.After(from) {
 		from = m
@@ -188,8 +257,11 @@ func (f *feed) window(ctx context.Context) (from, to time.Time, err error) {
 	return from, to, nil
 }
 
-// lister lists one window once.
-type lister func(ctx context.Context, w source.Window) error
+// lister lists one window once. some: units came, also before an error.
+type lister func(ctx context.Context, w source.Window) (some bool, err error)
+
+// partsFor bounds, in multiples of the patience, how long the parts of one window are tried together.
+const partsFor = 8
 
 // list lists [from, to) window by window. A window that fails while waiting can help is listed again for as long as
 // patience lasts; after that the windows behind it are listed all the same, so that one damaged hour does not hold up the
@@ -201,7 +273,8 @@ func (f *feed) list(ctx context.Context, from, to time.Time, once lister, patien
 		if end.After(to) {
 			end = to
 		}
-		failedAt, windowErr := f.cover(ctx, source.Window{ContentType: f.contentType, From: start, To: end}, once, patience)
+		c := covering{f: f, once: once, patience: patience, end: f.r.deps.Clock.Now().Add(partsFor * patience)}
+		failedAt, windowErr := c.cover(ctx, source.Window{ContentType: f.contentType, From: start, To: end})
 		if windowErr == nil {
 			continue
 		}
@@ -215,39 +288,57 @@ func (f *feed) list(ctx context.Context, from, to time.Time, once lister, patien
 	return until, err
 }
 
+// covering lists one window with all its parts.
+type covering struct {
+	f        *feed
+	once     lister
+	patience time.Duration // with one part
+	end      time.Time     // behind which no part is tried twice
+}
+
 // cover lists a window until it succeeded. After two failures the window is cut in half: a long run of pages, each of
-// which may fail, gets through in parts where it never would as a whole. failedAt is where the first part begins that
-// could not be listed.
-func (f *feed) cover(ctx context.Context, w source.Window, once lister, patience time.Duration) (failedAt time.Time, err error) {
+// which may fail, gets through in parts where it never would as a whole. So it is when patience is over and some of it
+// came: a run that takes longer than that would never be cut. failedAt is where the first part begins that could not be
+// listed.
+func (c *covering) cover(ctx context.Context, w source.Window) (failedAt time.Time, err error) {
+	f := c.f
 	began := f.r.deps.Clock.Now()
+	half := w.To.Sub(w.From) / 2
 	for attempt := 1; ; attempt++ {
-		err := once(ctx, w)
+		some, err := c.once(ctx, w)
 		if err == nil || !passing(err) {
 			return w.From, err
 		}
 		wait := f.slow(err, Backoff(err, attempt))
-		if f.r.deps.Clock.Now().Add(wait).Sub(began) > patience {
+		tried := f.r.deps.Clock.Now().Add(wait)
+		over := tried.Sub(began) > c.patience || tried.After(c.end)
+		if over && (!some || half < smallestWindow || fault.Is(err, fault.Throttled)) {
 			return w.From, err
 		}
 		f.failed(listing, err)
-		if f.r.deps.Clock.Sleep(ctx, wait) != nil {
+		if !over && f.r.deps.Clock.Sleep(ctx, wait) != nil {
 			return w.From, err
 		}
-		if half := w.To.Sub(w.From) / 2; attempt == 2 && half >= smallestWindow {
-			left, right := w, w
-			left.To = w.From.Add(half).Truncate(time.Second)
-			right.From = left.To
-			leftAt, leftErr := f.cover(ctx, left, once, patience)
-			if leftErr != nil && (!passing(leftErr) || ctx.Err() != nil) {
-				return leftAt, leftErr
-			}
-			rightAt, rightErr := f.cover(ctx, right, once, patience)
-			if leftErr != nil {
-				return leftAt, leftErr
-			}
-			return rightAt, rightErr
+		if half >= smallestWindow && (attempt == 2 || over) {
+			return c.halves(ctx, w, half)
 		}
 	}
+}
+
+// halves covers a window in two parts.
+func (c *covering) halves(ctx context.Context, w source.Window, half time.Duration) (failedAt time.Time, err error) {
+	left, right := w, w
+	left.To = w.From.Add(half).Truncate(time.Second)
+	right.From = left.To
+	leftAt, leftErr := c.cover(ctx, left)
+	if leftErr != nil && (!passing(leftErr) || ctx.Err() != nil) {
+		return leftAt, leftErr
+	}
+	rightAt, rightErr := c.cover(ctx, right)
+	if leftErr != nil {
+		return leftAt, leftErr
+	}
+	return rightAt, rightErr
 }
 
 // passing tells failures that go away by themselves or with a smaller request.
@@ -258,23 +349,24 @@ func passing(err error) bool {
 // recording lists into the ledger: every unit of a window is written there before the listing counts as done. seen is
 // told about each, if not nil; some may be told twice.
 func (f *feed) recording(seen func(record.Unit)) lister {
-	return func(ctx context.Context, w source.Window) error { return f.record(ctx, w, seen) }
+	return func(ctx context.Context, w source.Window) (bool, error) { return f.record(ctx, w, seen) }
 }
 
 // surveying only tells seen what there is; some units may be told twice.
 func (f *feed) surveying(seen func(record.Unit)) lister {
-	return func(ctx context.Context, w source.Window) error {
+	return func(ctx context.Context, w source.Window) (some bool, err error) {
 		for unit, err := range f.r.cfg.Source.List(ctx, w) {
 			if err != nil {
-				return err
+				return some, err
 			}
+			some = true
 			seen(unit)
 		}
-		return nil
+		return some, nil
 	}
 }
 
-func (f *feed) record(ctx context.Context, w source.Window, seen func(record.Unit)) error {
+func (f *feed) record(ctx context.Context, w source.Window, seen func(record.Unit)) (some bool, err error) {
 	chunk := make([]record.Unit, 0, listChunk)
 	flush := func() error {
 		added, err := f.r.deps.State.AddUnits(ctx, f.r.deps.Publisher.term, f.r.cfg.Connector.ID, chunk)
@@ -294,16 +386,17 @@ func (f *feed) record(ctx context.Context, w source.Window, seen func(record.Uni
 			if flushErr := flush(); flushErr != nil && ctx.Err() == nil {
 				f.log.Warn("listed content was not recorded; it is listed again", "error", flushErr.Error())
 			}
-			return err
+			return some, err
 		}
+		some = true
 		if seen != nil {
 			seen(unit)
 		}
 		if chunk = append(chunk, unit); len(chunk) == listChunk {
 			if err := flush(); err != nil {
-				return err
+				return some, err
 			}
 		}
 	}
-	return flush()
+	return some, flush()
 }

@@ -95,6 +95,12 @@ func (m *Manager) Stop(id string) {
 	}
 }
 
+// Remove is Stop for a connector that was deleted: its jobs end too, because nobody fetches what they wait for.
+func (m *Manager) Remove(id string) {
+	m.Stop(id)
+	m.jobs.end(id)
+}
+
 // Runner returns the runner of a connector; fault.Conflict when it does not run.
 func (m *Manager) Runner(id string) (*Runner, error) {
 	m.mu.Lock()

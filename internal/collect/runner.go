@@ -47,7 +47,8 @@ type Runner struct {
 	feeds []*feed
 
 	mu       sync.Mutex
-	resume   time.Time // nothing is fetched before: the service throttled
+	held     time.Time // since when nothing is fetched: the service throttled
+	resume   time.Time // until when
 	watchers []*endings
 }
 
@@ -99,11 +100,11 @@ func (r *Runner) PokeType(contentType string) {
 
 // pause holds back fetches for d, of this runner's clock.
 func (r *Runner) pause(d time.Duration) {
-	until := r.deps.Clock.Now().Add(d)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if until.After(r.resume) {
-		r.resume = until
+	now := r.deps.Clock.Now()
+	if d > r.pauseLeft(now) {
+		r.held, r.resume = now, now.Add(d)
 	}
 }
 
@@ -111,7 +112,15 @@ func (r *Runner) pause(d time.Duration) {
 func (r *Runner) paused() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.resume.Sub(r.deps.Clock.Now())
+	return r.pauseLeft(r.deps.Clock.Now())
+}
+
+// pauseLeft is what is left of the pause. It begins anew when the clock was set back. r.mu is held.
+func (r *Runner) pauseLeft(now time.Time) time.Duration {
+	if now.Before(r.held) {
+		r.held, r.resume = now, now.Add(r.resume.Sub(r.held))
+	}
+	return r.resume.Sub(now)
 }
 
 // Poke makes every content type list now.
@@ -163,11 +172,12 @@ func (f *feed) insist(ctx context.Context) error {
 // called for every unit that the service lists; it must be safe for concurrent use. The first error ends the listing
 // of its content type; all types are tried.
 func (r *Runner) Backfill(ctx context.Context, since, until time.Time, seen func(record.Unit)) map[string]error {
-	oldest := r.deps.Clock.Now().Add(-r.cfg.Retention + marginToRetention)
-	if since.Before(oldest) {
-		since = oldest
-	}
-	return r.listAll(ctx, seen, func(*feed) (from, to time.Time, err error) { return since, until, nil })
+	return r.listAll(ctx, seen, func(f *feed) (from, to time.Time, err error) {
+		if oldest := f.now().Add(-r.cfg.Retention + marginToRetention); since.Before(oldest) {
+			return oldest, until, nil
+		}
+		return since, until, nil
+	})
 }
 
 // listNow lists what the schedule would list, for every content type at once; otherwise it is like Backfill.

@@ -85,6 +85,9 @@ func (m *Manager) Verify(ctx context.Context, cfg RunnerConfig, req VerifyReques
 		return VerifyReport{}, fault.New(fault.Internal, "verify", "there is no lake to compare with")
 	}
 	r := NewRunner(cfg, m.deps)
+	if len(r.feeds) > 0 {
+		r.feeds[0].askTime(ctx)
+	}
 	now := r.feedTime()
 	if req.Progress == nil {
 		req.Progress = func(VerifyProgress) {}

@@ -239,7 +239,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 
 // send makes one attempt. Exactly one of the response and the error is nil.
 func (c *Client) send(ctx context.Context, r Request, u *url.URL, token Token) (*Response, *fault.Error, Rule) {
-	if c.pacer != nil && !r.Quiet && !urgent(ctx) {
+	if c.pacer != nil && !r.Quiet && !urgent(ctx) && !paced(ctx) {
 		if err := c.pacer.Wait(ctx); err != nil {
 			return nil, asFault(r.Op, err), Rule{}
 		}
@@ -383,6 +383,25 @@ func (c *Client) Certificate() (info Certificate, ok bool) {
 		return Certificate{}, false
 	}
 	return c.tokens.certificate.info, true
+}
+
+type pacedKey struct{}
+
+// Pace waits for the pacer's turn of one request, and returns a context whose first request does not wait again.
+func (c *Client) Pace(ctx context.Context) (context.Context, error) {
+	if c.pacer == nil {
+		return ctx, nil
+	}
+	if err := c.pacer.Wait(ctx); err != nil {
+		return ctx, asFault("", err)
+	}
+	return context.WithValue(ctx, pacedKey{}, new(atomic.Bool)), nil
+}
+
+// paced reports whether the turn of this request has come already.
+func paced(ctx context.Context) bool {
+	used, ok := ctx.Value(pacedKey{}).(*atomic.Bool)
+	return ok && used.CompareAndSwap(false, true)
 }
 
 type urgentKey struct{}

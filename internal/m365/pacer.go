@@ -72,6 +72,7 @@ type Pacer struct {
 	limited    bool      // somebody had to wait since the last change
 	changed    time.Time // last change of the rate
 	cut        time.Time // last halving
+	pausedAt   time.Time // beginning of the pause
 	paused     time.Time // end of the pause
 }
 
@@ -119,7 +120,7 @@ func (p *Pacer) Wait(ctx context.Context) error {
 			}
 			return err
 		}
-		if pause <= 0 && !p.pausedAt(p.clock.Now()) {
+		if pause <= 0 && p.PausedUntil().IsZero() {
 			return nil
 		}
 	}
@@ -130,7 +131,7 @@ func (p *Pacer) reserve() (pause, delay time.Duration, r *rate.Reservation) {
 	now := p.clock.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if pause = p.paused.Sub(now); pause > 0 {
+	if pause = p.pause(now); pause > 0 {
 		return pause, 0, nil
 	}
 	p.grow(now)
@@ -143,7 +144,7 @@ func (p *Pacer) reserve() (pause, delay time.Duration, r *rate.Reservation) {
 
 // grow raises the rate by one step for a minute in which it was used to the full. p.mu is held.
 func (p *Pacer) grow(now time.Time) {
-	if p.configured <= 0 || now.Sub(p.changed) < growEvery {
+	if p.configured <= 0 || within(now, p.changed, p.changed.Add(growEvery)) {
 		return
 	}
 	p.changed = now
@@ -162,10 +163,10 @@ func (p *Pacer) Penalize(d time.Duration) {
 	now := p.clock.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if until := now.Add(d); d > 0 && until.After(p.paused) {
-		p.paused = until
+	if d > max(p.pause(now), 0) {
+		p.pausedAt, p.paused = now, now.Add(d)
 	}
-	if p.configured <= 0 || (!p.cut.IsZero() && now.Sub(p.cut) < cutGuard) {
+	if p.configured <= 0 || within(now, p.cut, p.cut.Add(cutGuard)) {
 		return
 	}
 	floor := min(float64(p.configured), minPerMinute)
@@ -178,16 +179,18 @@ func (p *Pacer) Penalize(d time.Duration) {
 func (p *Pacer) PausedUntil() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.paused.After(p.clock.Now()) {
+	if p.pause(p.clock.Now()) <= 0 {
 		return time.Time{}
 	}
 	return p.paused
 }
 
-func (p *Pacer) pausedAt(now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.paused.After(now)
+// pause is what is left of the pause. It begins anew when the clock was set back. p.mu is held.
+func (p *Pacer) pause(now time.Time) time.Duration {
+	if now.Before(p.pausedAt) {
+		p.pausedAt, p.paused = now, now.Add(p.paused.Sub(p.pausedAt))
+	}
+	return p.paused.Sub(now)
 }
 
 // PerMinute is the present rate in requests a minute, 0 when there is no limit.

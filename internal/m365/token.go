@@ -139,13 +139,15 @@ type tokenSource struct {
 
 	azure azcore.TokenCredential // used by the flight only
 
-	mu      sync.Mutex
-	token   Token     // zero before the first
-	usable  time.Time // until when token is handed out
-	renewed time.Time // last replacement of a refused token
-	failure *fault.Error
-	holds   time.Time // until when failure answers
-	flight  *flight   // nil when nobody asks
+	mu       sync.Mutex
+	token    Token     // zero before the first
+	obtained time.Time // when token came
+	usable   time.Time // until when token is handed out
+	renewed  time.Time // last replacement of a refused token
+	failure  *fault.Error
+	failed   time.Time // when failure came
+	holds    time.Time // until when failure answers
+	flight   *flight   // nil when nobody asks
 }
 
 // flight is a request under way. Its fields are written before done is closed.
@@ -162,7 +164,7 @@ func (s *tokenSource) get(ctx context.Context) (Token, error) { return s.obtain(
 // when it was replaced less than renewInterval ago, since then the token is not the problem.
 func (s *tokenSource) renew(ctx context.Context, refused Token) (Token, error) {
 	s.mu.Lock()
-	recent := !s.renewed.IsZero() && s.clock.Now().Sub(s.renewed) < renewInterval
+	recent := within(s.clock.Now(), s.renewed, s.renewed.Add(renewInterval))
 	same := s.token.value == refused.value
 	s.mu.Unlock()
 	if same && recent {
@@ -185,11 +187,11 @@ func (s *tokenSource) obtain(ctx context.Context, refused string, force bool) (T
 	for {
 		s.mu.Lock()
 		now := s.clock.Now()
-		if !force && s.token.value != "" && s.token.value != refused && now.Before(s.usable) {
+		if !force && s.token.value != "" && s.token.value != refused && within(now, s.obtained, s.usable) {
 			defer s.mu.Unlock()
 			return s.token, nil
 		}
-		if !force && s.failure != nil && now.Before(s.holds) {
+		if !force && s.failure != nil && within(now, s.failed, s.holds) {
 			defer s.mu.Unlock()
 			return Token{}, s.held(now)
 		}
@@ -218,6 +220,10 @@ func (s *tokenSource) obtain(ctx context.Context, refused string, force bool) (T
 	}
 }
 
+// within reports whether now lies in [from, until). A now before from means that the clock was set back, for what began then
+// as good as over: nobody knows how much of it is left.
+func within(now, from, until time.Time) bool { return !now.Before(from) && now.Before(until) }
+
 // held is the remembered failure, with what remains of its wait. s.mu is held.
 func (s *tokenSource) held(now time.Time) error {
 	if s.failure.RetryAfter > 0 {
@@ -236,12 +242,12 @@ func (s *tokenSource) fly(ctx context.Context, f *flight, old string) {
 	s.flight = nil
 	if f.err != nil {
 		if f.err.Kind != fault.Canceled {
-			s.failure, s.holds = f.err, now.Add(max(failureHold, f.err.RetryAfter))
+			s.failure, s.failed, s.holds = f.err, now, now.Add(max(failureHold, f.err.RetryAfter))
 		}
 		return
 	}
 	life := f.token.Expires.Sub(now)
-	s.token, s.failure = f.token, nil
+	s.token, s.obtained, s.failure = f.token, now, nil
 	s.usable = f.token.Expires.Add(-min(tokenMargin, life/4))
 }
 

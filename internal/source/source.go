@@ -41,10 +41,11 @@ type Source interface {
 
 // Preparer is implemented by sources that must set something up before content exists, such as starting
 // subscriptions. Prepare returns an error per content type that could not be prepared; types that are missing from
-// the result are ready. It is safe to call again and again; the collector calls it at start and every 15 minutes
-// while a type is not ready (spec of the service: a start may be repeated every 15 minutes).
+// failed are ready. started are the content types that were off until now: what appeared meanwhile cannot be read (the
+// activity API: spec/management-activity-api.md, 3.2). It is safe to call again and again; the collector calls it at start
+// and every 15 minutes while a type is not ready (spec of the service: a start may be repeated every 15 minutes).
 type Preparer interface {
-	Prepare(ctx context.Context, contentTypes []string) map[string]error
+	Prepare(ctx context.Context, contentTypes []string) (started []string, failed map[string]error)
 }
 
 // Clocked is implemented by sources that know the service's time. Skew is service time minus local time as last
@@ -57,6 +58,13 @@ type Clocked interface {
 // without saying for how long: nothing of the tenant is sent for that time.
 type Slower interface {
 	Slow(wait time.Duration)
+}
+
+// Paced is implemented by sources whose requests wait for their turn. Pace waits for the turn of one request, and returns the
+// context with which that request, the next one, is made. The collector calls it before it gives a fetch anything that others
+// could use meanwhile, so that a tenant with a small quota does not hold up the others.
+type Paced interface {
+	Pace(ctx context.Context) (context.Context, error)
 }
 
 // Expirer is implemented by sources that sign in with something that ends. CredentialExpiry says when, and what it is in

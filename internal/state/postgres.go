@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	pgConns       = 16
-	pgIdleConns   = 4
-	pgIdleFor     = 5 * time.Minute
+	pgConns     = 16
+	pgIdleConns = 4
+	pgIdleFor   = 5 * time.Minute
 	// For the answer whether a transaction committed: longer than a server needs to come back, or its standby to take over.
 	pgOutcomeWait = 10 * time.Minute
 	pgOutcomePace = 250 * time.Millisecond // between two questions

@@ -89,7 +89,7 @@ func (c *chain) listed(t *testing.T, since time.Time) (n int) {
 func TestFromMicrosoftToTheListing(t *testing.T) {
 	c := newChain(t)
 	c.hooks.Set(contoso())
-	if failed := c.src.Prepare(t.Context(), []string{general, exchange}); len(failed) > 0 {
+	if _, failed := c.src.Prepare(t.Context(), []string{general, exchange}); len(failed) > 0 {
 		t.Fatal(failed)
 	}
 	if w := c.src.Warnings(); len(w) > 0 {
@@ -108,7 +108,7 @@ func TestFromMicrosoftToTheListing(t *testing.T) {
 func TestUnknownConnectorIsOnlyPolled(t *testing.T) {
 	c := newChain(t)
 	began := c.clock.Now()
-	if failed := c.src.Prepare(t.Context(), []string{general}); len(failed) > 0 {
+	if _, failed := c.src.Prepare(t.Context(), []string{general}); len(failed) > 0 {
 		t.Fatal(failed)
 	}
 	if w := c.src.Warnings(); len(w) != 1 {

@@ -36,7 +36,7 @@ func (u *run) begin(ctx context.Context) error {
 			proc.kill()
 			return err
 		}
-		if err := u.mourn(); err != nil {
+		if err := u.mourn(ctx); err != nil {
 			return err
 		}
 	}
@@ -44,7 +44,7 @@ func (u *run) begin(ctx context.Context) error {
 }
 
 // mourn looks at how the program ended by itself and prepares the next life. The error means that there is none.
-func (u *run) mourn() error {
+func (u *run) mourn(ctx context.Context) error {
 	proc := u.proc
 	proc.close()
 	switch {
@@ -64,7 +64,7 @@ func (u *run) mourn() error {
 		u.report.happened("ended without its database")
 		u.report.note("without its database the program ended: %v", proc.result)
 		u.down = false
-		return u.database.open(context.Background())
+		return u.database.open(ctx)
 	}
 	u.report.violate(lawProcess, "the program ended by itself (%v): %s", proc.result, lastWords(u.place.text()))
 	if proc.client == nil {
@@ -75,7 +75,7 @@ func (u *run) mourn() error {
 
 // revive starts the program again after it ended by itself.
 func (u *run) revive(ctx context.Context) error {
-	if err := u.mourn(); err != nil {
+	if err := u.mourn(ctx); err != nil {
 		return err
 	}
 	return u.begin(ctx)

@@ -71,8 +71,8 @@ func (d *database) open(ctx context.Context) error {
 const dropLimit = 30 * time.Second
 
 // drop is called at the end of a run, however it ended.
-func (d *database) drop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), dropLimit)
+func (d *database) drop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropLimit)
 	defer cancel()
 	return d.exec(ctx, "DROP DATABASE IF EXISTS "+d.quoted()+" WITH (FORCE)")
 }

@@ -92,7 +92,7 @@ func (r *runner) inFolder(ctx context.Context, p *Plan, dir string, report *Repo
 		if u.database, err = createDatabase(ctx, r.server, filepath.Base(dir)); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, u.database.drop()) }()
+		defer func() { err = errors.Join(err, u.database.drop(ctx)) }()
 	}
 	defer func() {
 		if u.proc != nil && !u.proc.ended() {

@@ -89,7 +89,7 @@ func TestEveryRequestNamesThePublisher(t *testing.T) {
 	f := newFakeService(t)
 	f.Serve([][]string{{`{"Id":"1"}`}, {`{"Id":"2"}`}, {`{"Id":"3"}`}}, 1)
 	s := f.source(nil)
-	if failed := s.Prepare(t.Context(), []string{"Audit.General"}); len(failed) > 0 {
+	if _, failed := s.Prepare(t.Context(), []string{"Audit.General"}); len(failed) > 0 {
 		t.Fatal(failed)
 	}
 	units, err := listAll(t, s, lastHours(2))
@@ -264,7 +264,7 @@ func TestPrepare(t *testing.T) {
 		return 200, `{"contentType":"` + name + `","status":"enabled","webhook":null}`
 	}
 	s := f.source(nil)
-	failed := s.Prepare(t.Context(), Properties().ContentTypes)
+	_, failed := s.Prepare(t.Context(), Properties().ContentTypes)
 	if len(failed) != 2 || !fault.Is(failed["DLP.All"], fault.Permission) || !strings.Contains(fault.HintOf(failed["DLP.All"]), "ActivityFeed.ReadDlp") {
 		t.Errorf("failed: %v", failed)
 	}
@@ -279,7 +279,7 @@ func TestPrepare(t *testing.T) {
 	f.mu.Lock()
 	delete(f.subscriptions, "Audit.General")
 	f.mu.Unlock()
-	again := s.Prepare(t.Context(), []string{"Audit.General", "Audit.AzureActiveDirectory", "DLP.All"})
+	_, again := s.Prepare(t.Context(), []string{"Audit.General", "Audit.AzureActiveDirectory", "DLP.All"})
 	if len(f.starts) != starts {
 		t.Errorf("started again within 15 minutes: %v", f.starts[starts:])
 	}

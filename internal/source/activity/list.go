@@ -99,8 +99,8 @@ func (l *listing) window(ctx context.Context, from, to time.Time, yield func(rec
 			return fault.New(fault.Unavailable, l.op, "the service repeats a link to the next page").
 				WithHint("nothing to do: Sluice lists the window again")
 		case page == maxPages:
-			return fault.Newf(fault.Config, l.op, "the window has more than %d pages", maxPages).
-				WithHint("Sluice must ask for a shorter window")
+			return fault.Newf(fault.Unavailable, l.op, "the window has more than %d pages", maxPages).
+				WithHint("nothing to do: Sluice asks for shorter windows")
 		}
 		seen[next] = true
 		r.Target, r.Query = next, nil

@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,6 +81,7 @@ var (
 	_ source.Preparer = (*Source)(nil)
 	_ source.Clocked  = (*Source)(nil)
 	_ source.Slower   = (*Source)(nil)
+	_ source.Paced    = (*Source)(nil)
 	_ source.Expirer  = (*Source)(nil)
 )
 
@@ -226,6 +228,9 @@ func (s *Source) Slow(wait time.Duration) {
 		p.Penalize(wait)
 	}
 }
+
+// Pace implements source.Paced.
+func (s *Source) Pace(ctx context.Context) (context.Context, error) { return s.client.Pace(ctx) }
 
 // Pacer is the tenant's pacer, through which the collector announces default waits and sees pauses; nil without pacing.
 func (s *Source) Pacer() *m365.Pacer { return s.client.Pacer() }

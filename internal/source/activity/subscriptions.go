@@ -32,8 +32,8 @@ func (s subscription) enabled() bool { return strings.EqualFold(s.Status, "enabl
 // Prepare implements source.Preparer: it starts the subscriptions that are missing or disabled, with the connector's webhook if
 // there is one. An enabled one is left alone, since a start without a body would probably remove a webhook that somebody
 // set on it; Tend looks after its webhook. Nothing is ever stopped.
-func (s *Source) Prepare(ctx context.Context, names []string) map[string]error {
-	failed := map[string]error{}
+func (s *Source) Prepare(ctx context.Context, names []string) (started []string, failed map[string]error) {
+	failed = map[string]error{}
 	present, err := s.subscriptions(ctx)
 	for _, name := range names {
 		ct, ok := findContentType(name)
@@ -46,10 +46,12 @@ func (s *Source) Prepare(ctx context.Context, names []string) map[string]error {
 		default:
 			if e := s.start(ctx, ct, s.hookToStart(ct.name, present[ct.name].hook())); e != nil {
 				failed[name] = e
+			} else {
+				started = append(started, name)
 			}
 		}
 	}
-	return failed
+	return started, failed
 }
 
 // subscriptions lists what exists for this application, by canonical content type.
@@ -150,7 +152,7 @@ func (s *Source) claimStart(name string) (last lastStart, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if last, ok := s.started[name]; ok {
-		if wait = startInterval - now.Sub(last.at); wait > 0 {
+		if wait = startInterval - now.Sub(last.at); wait > 0 && wait <= startInterval { // else the clock was set back
 			return last, wait
 		}
 	}

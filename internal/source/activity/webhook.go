@@ -199,7 +199,11 @@ func (s *Source) hookWait(name string) time.Duration {
 	if last.IsZero() {
 		return 0
 	}
-	return startInterval - s.clock.Now().Sub(last)
+	wait := startInterval - s.clock.Now().Sub(last)
+	if wait > startInterval { // the clock was set back
+		return 0
+	}
+	return wait
 }
 
 func (s *Source) updateHook(name string, change func(*hookState)) {

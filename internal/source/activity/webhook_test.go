@@ -141,7 +141,7 @@ func (h *hookScene) starts() int {
 
 func (h *hookScene) prepare(s *Source) {
 	h.t.Helper()
-	if failed := s.Prepare(h.t.Context(), []string{"Audit.General"}); len(failed) > 0 {
+	if _, failed := s.Prepare(h.t.Context(), []string{"Audit.General"}); len(failed) > 0 {
 		h.t.Fatal(failed)
 	}
 }
@@ -330,7 +330,7 @@ func TestReviveKeepsAForeignWebhook(t *testing.T) {
 			}
 			return true
 		}
-		if failed := f.source(change).Prepare(t.Context(), []string{"Audit.General"}); len(failed) > 0 {
+		if _, failed := f.source(change).Prepare(t.Context(), []string{"Audit.General"}); len(failed) > 0 {
 			t.Errorf("%s: %v", name, failed)
 		}
 		var got struct{ Webhook hook }
@@ -359,7 +359,7 @@ func TestSlowWebhookDelaysNobody(t *testing.T) {
 		s.Tend(t.Context(), []string{"Audit.General"})
 	}()
 	<-waiting
-	if failed := s.Prepare(t.Context(), []string{"Audit.General"}); len(failed) > 0 {
+	if _, failed := s.Prepare(t.Context(), []string{"Audit.General"}); len(failed) > 0 {
 		t.Error(failed)
 	}
 	if units, err := listAll(t, s, lastHours(1)); err != nil || len(units) != 1 {
@@ -380,7 +380,7 @@ func TestDamagedWebhookInAListing(t *testing.T) {
 		return true
 	}
 	s := f.source(func(c *Config) { c.WebhookAddress = "https://ours.example/y" })
-	if failed := s.Prepare(t.Context(), []string{"Audit.General", "Audit.Exchange"}); len(failed) > 0 {
+	if _, failed := s.Prepare(t.Context(), []string{"Audit.General", "Audit.Exchange"}); len(failed) > 0 {
 		t.Error(failed)
 	}
 	s.Tend(t.Context(), []string{"Audit.General"})
