@@ -83,7 +83,8 @@ type application struct {
 	dir      *dataDir
 	registry *prometheus.Registry
 	svc      *service
-	restored bool // engines were found to be of different times
+	restored bool      // engines were found to be of different times
+	lakeFrom time.Time // of the newest commit of the lake that was opened
 	trimmer  *trimmer
 	closers  []func()
 	listener net.Listener

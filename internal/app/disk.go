@@ -3,6 +3,8 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -38,13 +40,28 @@ func spaceGuard(path string, floor int64, space func(string) (int64, error)) fun
 	}
 }
 
-// journalBudget is what the journal may use: less than the floor leaves.
-func journalBudget(path string, limit int64) int64 {
-	free, err := diskSpace(path)
+// journalBudget is what the journal in a folder may use: less than the floor leaves. What it holds already is its own, or the
+// budget would shrink with every restart during which the lake is behind.
+func journalBudget(dir string, limit int64) int64 {
+	free, err := diskSpace(dir)
 	if err != nil {
 		return limit
 	}
-	return max(min(limit, (free-diskFloor)/2), 256<<20)
+	return max(min(limit, (free+folderSize(dir)-diskFloor)/2), 256<<20)
+}
+
+// folderSize is the bytes of the files in a folder, as far as they can be seen.
+func folderSize(dir string) (sum int64) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return nil //nolint:nilerr // a file that went away counts nothing
+		}
+		if info, err := e.Info(); err == nil {
+			sum += info.Size()
+		}
+		return nil
+	})
+	return sum
 }
 
 func diskKind(err error) fault.Kind {

@@ -53,6 +53,11 @@ func (a *application) openLake(ctx context.Context) error {
 		return err
 	}
 	a.onClose(func() { _ = a.svc.lake.Close() })
+	plan, err := a.svc.lake.Plan(ctx, lake.PlanRequest{Index: lake.Indices()})
+	if err != nil {
+		return err
+	}
+	a.lakeFrom = plan.CommittedAt
 	return nil
 }
 
@@ -72,7 +77,7 @@ func (a *application) openJournal(ctx context.Context) error {
 	cfg := journal.Config{Dir: dir, URL: a.settings.Journal.Reveal(), FirstSeq: known + 1, Logger: a.log}
 	if cfg.URL == "" || cfg.URL == config.JournalEmbedded {
 		if cfg.MaxBytes = a.JournalBytes; cfg.MaxBytes == 0 {
-			cfg.MaxBytes = journalBudget(a.dir.path, journal.DefaultMaxSize)
+			cfg.MaxBytes = journalBudget(dir, journal.DefaultMaxSize)
 		}
 	}
 	s.journal, err = journal.Open(ctx, cfg)
@@ -87,20 +92,22 @@ func (a *application) openJournal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	joins := false
 	for index, p := range positions {
 		switch {
 		case p.Stream == s.journal.StreamID() && p.Seq+1 >= first:
+			continue
 		case p.Stream == s.journal.StreamID():
 			a.log.Error("the lake is older than the journal: what was between is missing and is looked for by a verification",
 				"table", string(index), "lake_at", p.Seq, "journal_from", first)
-			a.restored = true
-			return s.lake.SetPositions(ctx, lake.Position{Stream: s.journal.StreamID(), Seq: first - 1})
-		default:
-			a.restored = a.restored || p.Stream != ""
-			return s.lake.SetPositions(ctx, lake.Position{Stream: s.journal.StreamID(), Seq: first - 1})
 		}
+		joins = true
+		a.restored = a.restored || p.Stream != "" || known > 0
 	}
-	return nil
+	if !joins {
+		return nil
+	}
+	return s.lake.Join(ctx, lake.Position{Stream: s.journal.StreamID(), Seq: first - 1})
 }
 
 // replaceJournal makes a new stream when the journal is an older copy: its next messages would get sequences that the
@@ -217,9 +224,7 @@ func (t *trimmer) committed(p lake.Position) {
 // run trims after commits until ctx ends. No commit is forgotten: a journal that is full makes room only here, and without
 // room nothing would ever be committed again.
 func (t *trimmer) run(ctx context.Context) error {
-	select {
-	case <-t.a.svc.publisher.Ready():
-	case <-ctx.Done():
+	if !t.start(ctx) {
 		return nil
 	}
 	for {
@@ -236,6 +241,48 @@ func (t *trimmer) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// start trims until the publisher is ready, which it never is while the journal has no room for its fence. It reports false
+// when ctx ended.
+func (t *trimmer) start(ctx context.Context) bool {
+	for {
+		if err := t.makeRoom(ctx); err != nil && ctx.Err() == nil {
+			t.a.log.Warn("trim journal before the start", "error", err.Error())
+		}
+		select {
+		case <-t.a.svc.publisher.Ready():
+			return true
+		case <-t.a.Clock.After(trimEvery):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// makeRoom removes from the journal what the lake has and an earlier publisher confirmed. Recovery reads only what is behind
+// that, and settles the batches later.
+func (t *trimmer) makeRoom(ctx context.Context) error {
+	s := t.a.svc
+	confirmed, err := s.state.LastConfirmed(ctx, collect.Subject)
+	if err != nil {
+		return err
+	}
+	positions, err := s.lake.Positions(ctx)
+	if err != nil {
+		return err
+	}
+	upTo := confirmed.Seq
+	for _, p := range positions {
+		if p.Stream != confirmed.Stream {
+			return nil
+		}
+		upTo = min(upTo, p.Seq)
+	}
+	if upTo == 0 || confirmed.Stream != s.journal.StreamID() {
+		return nil
+	}
+	return s.journal.Trim(ctx, upTo)
 }
 
 // once trims what can be trimmed now, and reports whether more could be later without another commit.

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"sluice/internal/clock"
 	"sluice/internal/collect"
@@ -71,6 +73,22 @@ func (e *engines) collect(batches int) uint64 {
 	return e.svc.publisher.Confirmed()
 }
 
+// commit runs the lake writer until the lake has everything up to a sequence.
+func (e *engines) commit(seq uint64) {
+	e.t.Helper()
+	ctx, stop := context.WithCancel(e.t.Context())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- e.svc.writer.Run(ctx) }()
+	if err := e.svc.writer.Flush(ctx, seq); err != nil {
+		e.t.Fatal(err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		e.t.Fatal(err)
+	}
+}
+
 // begins fails unless the first message that the journal has, or will have, is at least at a sequence and at most at another.
 func (e *engines) begins(least, most uint64) {
 	e.t.Helper()
@@ -93,6 +111,41 @@ func TestTrimmingStopsAtTheLake(t *testing.T) {
 		t.Error("there is more to trim without another commit")
 	}
 	e.begins(last-1, last-1)
+}
+
+// TestAFullJournalMakesRoomAtTheStart: a journal that holds more than its budget takes not even the fence of the publisher
+// before it is trimmed to what the lake has.
+func TestAFullJournalMakesRoomAtTheStart(t *testing.T) {
+	for _, inLake := range []bool{false, true} {
+		t.Run(fmt.Sprintf("committed before the start %v", inLake), func(t *testing.T) {
+			dir := t.TempDir()
+			e := openTestEngines(t, dir)
+			if last := e.collect(8); inLake {
+				e.commit(last)
+			}
+			e.stop()
+			log := slog.New(slog.DiscardHandler)
+			a := &application{Options: Options{Data: dir, Clock: clock.NewScaled(20), Logger: log, JournalBytes: 2 << 10}, log: log}
+			defer a.close()
+			for _, step := range []func(context.Context) error{a.readConfig, a.openData, a.openService} {
+				if err := step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			var parts sync.WaitGroup
+			defer parts.Wait()
+			defer stop()
+			for _, run := range []func(context.Context) error{a.svc.publisher.Run, a.svc.writer.Run, a.trimmer.run} {
+				parts.Go(func() { _ = run(ctx) })
+			}
+			select {
+			case <-a.svc.publisher.Ready():
+			case <-time.After(30 * time.Second):
+				t.Fatal("the publisher waits for room that nobody makes")
+			}
+		})
+	}
 }
 
 // TestALostJournalBeginsAboveWhatIsKnown: no sequence names two messages.
@@ -139,5 +192,42 @@ func TestAnOlderJournalIsReplaced(t *testing.T) {
 	}
 	if !e.restored {
 		t.Error("the older copy was not noticed")
+	}
+}
+
+// TestATableThatIsNewJoins: a table without a place in the journal, because it is new or was lost, gets one, and those of
+// the others stay.
+func TestATableThatIsNewJoins(t *testing.T) {
+	dir := t.TempDir()
+	e := openTestEngines(t, dir)
+	at := lake.Position{Stream: e.svc.journal.StreamID(), Seq: e.collect(4)}
+	if err := e.svc.lake.SetPositions(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	e.trimmer.committed(lake.Position{Stream: at.Stream, Seq: at.Seq - 2})
+	e.trimmer.once(t.Context())
+	if _, err := e.svc.state.CatalogDB().ExecContext(t.Context(), "DELETE FROM iceberg_tables WHERE table_name = 'syslog'"); err != nil {
+		t.Fatal(err)
+	}
+	e.stop()
+	if err := os.RemoveAll(filepath.Join(dir, "lake", "syslog")); err != nil {
+		t.Fatal(err)
+	}
+	e = openTestEngines(t, dir)
+	positions, err := e.svc.lake.Positions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for index, p := range positions {
+		want := at
+		if index == record.Syslog {
+			want.Seq -= 2
+		}
+		if p != want {
+			t.Errorf("%s is at %v, want %v", index, p, want)
+		}
+	}
+	if !e.restored {
+		t.Error("nobody looks for what the table had")
 	}
 }

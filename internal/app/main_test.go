@@ -90,6 +90,16 @@ func TestJournalBudget(t *testing.T) {
 	if got := journalBudget(filepath.Join(dir, "missing"), 5<<30); got != 5<<30 {
 		t.Errorf("unknown space gives %d, want the limit", got)
 	}
+	held, before := filepath.Join(dir, "held"), journalBudget(dir, math.MaxInt64)
+	if err := os.WriteFile(held, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(held, 1<<40); err != nil {
+		t.Skip(err) // takes no space, where there are such files
+	}
+	if got := journalBudget(dir, math.MaxInt64); got-before < 1<<38 {
+		t.Errorf("a journal that holds 1 TiB may have %d, an empty one %d: it shrinks by what it holds", got, before)
+	}
 }
 
 func TestDiskKind(t *testing.T) {

@@ -18,8 +18,13 @@ const (
 // days that are older than the retention, and takes out of the state database what the lake can answer. Failures are logged and tried again at the next turn.
 func (a *application) maintain(ctx context.Context) error {
 	var compacted, dropped time.Time
+	wall := wallClock{last: a.lakeFrom}
 	for ; ctx.Err() == nil; _ = a.Clock.Sleep(ctx, sweepEvery) {
 		now := a.Clock.Now()
+		if jump := wall.turn(now); jump != 0 {
+			compacted, dropped = time.Time{}, time.Time{} // by a clock that may have been ahead
+			a.log.Warn("more than a day passed at once, or the clock jumped: old days are kept for a day", "by", jump.String())
+		}
 		if _, _, err := a.svc.lake.Sweep(ctx); err != nil && ctx.Err() == nil {
 			a.log.Warn("remove unused files of the lake", "error", err.Error())
 		}
@@ -29,7 +34,7 @@ func (a *application) maintain(ctx context.Context) error {
 			compacted = now
 			a.compact(ctx, lake.CompactOptions{})
 		}
-		if now.Sub(dropped) >= dropEvery {
+		if now.Sub(dropped) >= dropEvery && !wall.doubtful(now) {
 			dropped = now
 			a.dropOldDays(ctx, now)
 			if err := a.svc.publisher.Housekeep(ctx); err != nil && ctx.Err() == nil {
@@ -53,12 +58,34 @@ func (a *application) compact(ctx context.Context, opts lake.CompactOptions) {
 	}
 }
 
-// dropOldDays applies the retention. A clock that is far ahead of the newest commit is not believed.
-func (a *application) dropOldDays(ctx context.Context, now time.Time) {
-	health := a.svc.writer.Health()
-	if health.LastCommit.IsZero() || now.Sub(health.LastCommit) > dropEvery {
-		return
+// wallClock tells a clock that goes from one that jumps: what the retention drops is gone, so it does not believe a clock
+// that was set ahead before somebody had a day to set it right. A server that was switched off or suspended for long looks
+// the same and waits too.
+type wallClock struct {
+	last time.Time // of the turn before, at first of the newest commit; zero when nothing is known
+	from time.Time // since when the clock is believed
+}
+
+// turn looks at the clock, at least every few hours, and returns by how much it jumped, 0 when it did not.
+func (w *wallClock) turn(now time.Time) (jump time.Duration) {
+	if !w.last.IsZero() {
+		jump = now.Round(0).Sub(w.last.Round(0)) // Round: what hangs on the wall, not what has passed
 	}
+	w.last = now
+	if jump.Abs() < dropEvery {
+		return 0
+	}
+	w.from = now
+	return jump
+}
+
+// doubtful reports whether the clock jumped within the last day.
+func (w *wallClock) doubtful(now time.Time) bool {
+	return !w.from.IsZero() && now.Sub(w.from) < dropEvery
+}
+
+// dropOldDays applies the retention.
+func (a *application) dropOldDays(ctx context.Context, now time.Time) {
 	before := now.Add(-a.settings.Lake.Retention)
 	if err := a.svc.publisher.Dropping(ctx, before); err != nil {
 		a.log.Warn("record that old days are dropped; they are kept", "error", err.Error())

@@ -296,6 +296,9 @@ type adopter struct {
 }
 
 func (a *adopter) add(ctx context.Context, row Stored) error {
+	if row.ID == "" {
+		return nil // bytes of a message that could not be decoded: there is no id to claim
+	}
 	if row.Batch != a.number || len(a.claims) >= batchLimit {
 		if err := a.flush(ctx); err != nil {
 			return err

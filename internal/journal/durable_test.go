@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -98,6 +99,35 @@ func TestNewFilesAreNamedOnDisk(t *testing.T) {
 	publish(t, j, 2, 1, 10)
 	if !e.synced.After(before) {
 		t.Error("the folder got a file and was not synced before the acknowledgement")
+	}
+}
+
+// TestNewFilesAreNamedOnDiskAfterTheClockWasSetBack: the folder's time is then before that of the last sync.
+func TestNewFilesAreNamedOnDiskAfterTheClockWasSetBack(t *testing.T) {
+	j := open(t, Config{Dir: t.TempDir()})
+	e := j.embedded
+	n := uint64(0)
+	next := func() (synced bool) {
+		before := e.synced
+		publish(t, j, int64(n)+1, n, 10)
+		n++
+		return e.synced.After(before)
+	}
+	changed := func(ago time.Duration) {
+		at := time.Now().Add(-ago)
+		if err := os.Chtimes(e.messages(), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next()
+	for _, ago := range []time.Duration{time.Hour, 2 * time.Hour, time.Minute} {
+		changed(ago)
+		if !next() {
+			t.Errorf("the folder changed %s ago by its clock and was not synced", ago)
+		}
+		if next() {
+			t.Errorf("the folder did not change after %s ago and was synced again", ago)
+		}
 	}
 }
 

@@ -52,6 +52,7 @@ type embedded struct {
 
 	folder sync.Mutex
 	synced time.Time // when the last sync of the message folder began
+	stamp  time.Time // the folder's time then; zero when a file that came right after could have the same
 }
 
 func newEmbedded(cfg Config, log *slog.Logger) *embedded {
@@ -244,7 +245,8 @@ func (e *embedded) regained() error {
 }
 
 // syncNewFiles syncs the message folder when it changed since it was last synced: a message in a new file is only
-// found again after a power loss when the folder names the file.
+// found again after a power loss when the folder names the file. The folder's time is compared for being another one, not a
+// later one: the clock may have been set back.
 func (e *embedded) syncNewFiles() error {
 	e.folder.Lock()
 	defer e.folder.Unlock()
@@ -252,14 +254,18 @@ func (e *embedded) syncNewFiles() error {
 	if err != nil {
 		return diskFault(opPublish, err)
 	}
-	if info.ModTime().Before(e.synced.Add(-folderTick)) {
+	stamp := info.ModTime()
+	if !e.stamp.IsZero() && stamp.Equal(e.stamp) {
 		return nil
 	}
 	begun := time.Now()
 	if err := syncFolder(e.messages()); err != nil {
 		return diskFault(opPublish, err)
 	}
-	e.synced = begun
+	e.synced, e.stamp = begun, time.Time{}
+	if begun.Sub(stamp).Abs() > folderTick {
+		e.stamp = stamp
+	}
 	return nil
 }
 

@@ -32,7 +32,10 @@ func (w *Writer) commitTable(ctx context.Context, p *pendingTable, to Position) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	start := time.Now()
-	if pos, err := positionOf(t.cur.Load()); err != nil || pos.Seq != p.position.Seq {
+	switch pos, err := positionOf(t.cur.Load()); {
+	case err == nil && pos == to && to != p.position: // loaded by somebody else since the attempt before
+		return w.hadHappened(t, p, to)
+	case err != nil || pos.Seq != p.position.Seq:
 		return errMoved
 	}
 	info := CommitInfo{Index: p.index, Rows: p.rows, Verbatim: p.shred.verbatim}
@@ -87,16 +90,21 @@ func (w *Writer) afterFailure(ctx context.Context, t *lakeTable, p *pendingTable
 	case err != nil:
 		return err
 	case pos == to && to != p.position:
-		w.lake.cfg.Logger.Info("a commit of unknown outcome had happened", "table", p.index, "seq", to.Seq)
-		if err := p.cols.adopt(tbl.Schema()); err != nil {
-			return err
-		}
-		p.reset(to)
-		return nil
+		return w.hadHappened(t, p, to)
 	case pos.Seq != p.position.Seq || p.cols.adopt(tbl.Schema()) != nil:
 		return errMoved
 	}
 	return fault.Wrap(commitKind(cause), "commit "+string(p.index), cause)
+}
+
+// hadHappened forgets the rows of a commit whose outcome was unknown and which the table turned out to have.
+func (w *Writer) hadHappened(t *lakeTable, p *pendingTable, to Position) error {
+	w.lake.cfg.Logger.Info("a commit of unknown outcome had happened", "table", p.index, "seq", to.Seq)
+	if err := p.cols.adopt(t.cur.Load().Schema()); err != nil {
+		return err
+	}
+	p.reset(to)
+	return nil
 }
 
 // writeFiles writes one file per day and adds the columns that they need to the transaction.
@@ -120,6 +128,7 @@ func (w *Writer) writeFiles(tbl *table.Table, txn *table.Transaction, p *pending
 			paths = append(paths, path)
 		}
 		if err != nil {
+			discard(paths...)
 			return nil, paths, err
 		}
 		files = append(files, f)
@@ -208,6 +217,7 @@ func (l *Lake) writeFile(tbl *table.Table, schema *iceberg.Schema, day int32, wr
 		err = cerr
 	}
 	if err != nil {
+		discard(path)
 		return nil, path, diskError(err)
 	}
 	stat, err := os.Stat(path)
@@ -222,6 +232,14 @@ func (l *Lake) writeFile(tbl *table.Table, schema *iceberg.Schema, day int32, wr
 		PartitionValues: map[int]any{partitionField: iceberg.Date(day)},
 	})
 	return df, path, err
+}
+
+// discard deletes files of which no commit was tried: on a full disk what failed attempts leave would take every byte that
+// somebody frees. What cannot be deleted is left to Sweep.
+func discard(paths ...string) {
+	for _, path := range paths {
+		_ = os.Remove(path)
+	}
 }
 
 // partitionField is the id of the only partition field.

@@ -297,16 +297,29 @@ func (l *Lake) Positions(ctx context.Context) (map[record.Index]Position, error)
 // SetPositions ties every table to a stream: at the first start, or when the journal was replaced by a new one. A new
 // stream starts above every known position, so a position never goes down; asking for that is fault.Conflict.
 func (l *Lake) SetPositions(ctx context.Context, p Position) error {
+	return l.setPositions(ctx, p, func(Position) bool { return true })
+}
+
+// Join is SetPositions for the tables that do not reach the stream: those of another one or of none, because they are new
+// or were lost, and those that end before p. Tables that have more of the stream stay where they are.
+func (l *Lake) Join(ctx context.Context, p Position) error {
+	return l.setPositions(ctx, p, func(k Position) bool { return k.Stream != p.Stream || k.Seq < p.Seq })
+}
+
+func (l *Lake) setPositions(ctx context.Context, p Position, moves func(known Position) bool) error {
 	known, err := l.Positions(ctx)
 	if err != nil {
 		return err
 	}
 	for index, k := range known {
-		if p.Seq < k.Seq {
+		if moves(k) && p.Seq < k.Seq {
 			return fault.Newf(fault.Conflict, "set positions", "table %s is at %d, beyond %d", index, k.Seq, p.Seq)
 		}
 	}
 	for _, index := range Indices() {
+		if !moves(known[index]) {
+			continue
+		}
 		t := l.tables[index]
 		t.mu.Lock()
 		_, err := l.reload(ctx, t)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -275,8 +274,10 @@ func (p *parquetWriter) writeBools(w *file.BooleanColumnChunkWriter, c *column) 
 	return err
 }
 
+// maxMillis is the farthest time from 1970 that DuckDB has in both directions, some 292,000 years, at a midnight.
+const maxMillis = 9_223_372_022_400_000
+
+func clampMillis(ms int64) int64 { return max(-maxMillis, min(maxMillis, ms)) }
+
 // micros turns milliseconds into microseconds, without leaving the range.
-func micros(ms int64) int64 {
-	const limit = math.MaxInt64 / 1000
-	return max(-limit, min(limit, ms)) * 1000
-}
+func micros(ms int64) int64 { return clampMillis(ms) * 1000 }

@@ -1,7 +1,6 @@
 package lake
 
 import (
-	"math"
 	"time"
 
 	"sluice/internal/normalize"
@@ -252,11 +251,13 @@ func (t *pendingTable) reset(position Position) {
 
 const millisPerDay = 24 * 60 * 60 * 1000
 
-// dayOf is the day since 1970 of a time in milliseconds, as Iceberg's day transform counts it.
+// dayOf is the day since 1970 of a time in milliseconds, as Iceberg's day transform counts it: of the time that is stored,
+// so that a row is found by its time.
 func dayOf(ms int64) int32 {
+	ms = clampMillis(ms)
 	day := ms / millisPerDay
 	if ms%millisPerDay < 0 {
 		day--
 	}
-	return int32(max(math.MinInt32, min(math.MaxInt32, day)))
+	return int32(day)
 }

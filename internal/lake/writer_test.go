@@ -3,9 +3,14 @@ package lake
 import (
 	"context"
 	"errors"
+	"io"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"sluice/internal/clock"
 	"sluice/internal/fault"
 	"sluice/internal/record"
 )
@@ -124,7 +129,8 @@ func TestCrashAndRedelivery(t *testing.T) {
 				})
 				done := make(chan error, 1)
 				go func() { done <- w.Run(ctx) }()
-				if err := w.Flush(t.Context(), 5); err == nil {
+				whole := at == afterCommit && index == Audit // the last commit of all: what it has is true, told or not
+				if err := w.Flush(t.Context(), 5); err == nil && !whole {
 					t.Error("flush succeeded although the writer crashed")
 				}
 				t.Log("the writer ended:", <-done)
@@ -159,6 +165,122 @@ func TestUnknownOutcome(t *testing.T) {
 		return nil
 	}})
 	if err := runWriter(t, w, 6); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, l, entries...)
+}
+
+// afterSleep is a clock that does something between two attempts.
+type afterSleep struct {
+	clock.Real
+	do func()
+}
+
+func (c afterSleep) Sleep(context.Context, time.Duration) error {
+	c.do()
+	return nil
+}
+
+// TestUnknownOutcomeAndMaintenance: the catalog goes away with each commit, before its answer, and when it is back, the
+// maintenance loads the table before the writer does. That is not somebody else who writes.
+func TestUnknownOutcomeAndMaintenance(t *testing.T) {
+	s := newSetup(t)
+	var l *Lake
+	rename := func(from, to string) {
+		if _, err := s.db.ExecContext(t.Context(), "ALTER TABLE "+from+" RENAME TO "+to); err != nil {
+			t.Error(err)
+		}
+	}
+	away := false
+	s.cfg.Clock = afterSleep{do: func() {
+		if !away {
+			return
+		}
+		away = false
+		rename("iceberg_away", "iceberg_tables")
+		if _, _, err := l.Sweep(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}}
+	l = s.open()
+	entries, opened, failed := testEntries(8), 0, uint64(0)
+	w := NewWriter(l, func(ctx context.Context, from uint64) (Feed, error) {
+		opened++
+		return feedOf(entries...)(ctx, from)
+	}, WriterOptions{failPoint: func(p failPoint, i record.Index) error {
+		if p != afterCommit || i != record.WindowsEvents || failed == 4 {
+			return nil
+		}
+		failed++
+		away = true
+		rename("iceberg_tables", "iceberg_away")
+		return errors.New("connection lost")
+	}})
+	l.cfg.CommitRows = 1
+	if err := runWriter(t, w, 8); err != nil {
+		t.Fatal(err)
+	}
+	if failed != 4 || opened != 1 {
+		t.Errorf("%d commits failed, and the writer began %d times", failed, opened)
+	}
+	expect(t, l, entries...)
+}
+
+// fullDisk takes a few bytes of each data file while it is full.
+type fullDisk struct {
+	realDisk
+	full     atomic.Bool
+	attempts atomic.Int32
+}
+
+func (d *fullDisk) create(path string) (diskFile, error) {
+	f, err := d.realDisk.create(path)
+	if err != nil || filepath.Ext(path) != ".parquet" || !d.full.Load() {
+		return f, err
+	}
+	d.attempts.Add(1)
+	return shortFile{f}, nil
+}
+
+type shortFile struct{ diskFile }
+
+func (f shortFile) Write(b []byte) (int, error) {
+	n, _ := f.diskFile.Write(b[:min(len(b), 100)])
+	return n, syscall.ENOSPC
+}
+
+func (f shortFile) ReadFrom(r io.Reader) (int64, error) {
+	b, _ := io.ReadAll(r)
+	n, err := f.Write(b)
+	return int64(n), err
+}
+
+// TestFullDiskIsNotFilled: what failed attempts have written is gone at once.
+func TestFullDiskIsNotFilled(t *testing.T) {
+	s := newSetup(t)
+	d := &fullDisk{}
+	s.cfg.disk = d
+	l := s.open()
+	entries := testEntries(6)
+	d.full.Store(true)
+	w := NewWriter(l, feedOf(entries...), WriterOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	eventually(t, func() bool { return d.attempts.Load() >= 4 })
+	eventually(t, func() bool { // an attempt may be on its way
+		left, err := filepath.Glob(filepath.Join(s.cfg.Warehouse, "*", "data", "*", "*.parquet"))
+		return err == nil && len(left) == 0
+	})
+	if !fault.Is(w.LastError(), fault.Full) {
+		t.Errorf("the writer says %v", w.LastError())
+	}
+	d.full.Store(false)
+	if err := w.Flush(ctx, 6); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	expect(t, l, entries...)

@@ -487,3 +487,41 @@ func BenchmarkAppendRecord(b *testing.B) {
 		out = AppendRecord(out[:0], row, Meta{ID: "x"}, Office365, raw)
 	})
 }
+
+// TestTheEventIsAtOneTime: the lake is asked for an id on the day of the event as the identity says it, so that a row must be
+// stored under that time.
+func TestTheEventIsAtOneTime(t *testing.T) {
+	n, row := newNormalizer(t), NewRow()
+	for connectorType, records := range map[string][]string{
+		Office365: {
+			`{"Id":"a","CreationTime":"2024-01-02T03:04:05"}`, `{"Id":"a","creationtime":"2024-01-02T03:04:05Z"}`,
+			`{"Id":"a","CreationTime":1704164645000}`, `{"Id":"a","CreationTime":"1704164645000"}`, `{"Id":"a","CreationTime":"1704164645"}`,
+			`{"Id":"a","CreationTime":"2024-01-02T03:04:05","CreationTime":"2023-01-02T03:04:05"}`,
+			`{"Id":"a","CreationTime":"2024-01-02T03:04:05","creationtime":"2023-01-02T03:04:05"}`,
+			`{"Id":"a","creationtime":"2023-01-02T03:04:05","creationTime":"2024-01-02T03:04:05"}`,
+			`{"Id":"a","CreationTime":"2024-01-02T03:04:05","CreationTime":null}`,
+			`{"Id":"a","CreationTime":"2024-01-02T03:04:05","Creation\u0054ime":"2023-01-02T03:04:05"}`,
+			`{"Id":"a","\u0043reationTime":"2024-01-02T03:04:05","creationtime":"2023-01-02T03:04:05"}`,
+		},
+		MessageTrace: {
+			`{"MessageTraceId":"a","Received":"/Date(1704164645000)/"}`, `{"id":"a","receivedDateTime":"2024-01-02T03:04:05Z"}`,
+			`{"MessageTraceId":"a","Received":1704164645000}`,
+		},
+		CloudApps:     {`{"_id":"a","timestamp":1704164645000}`, `{"_id":"a","timestamp":"2024-01-02T03:04:05Z"}`},
+		ServiceHealth: {`{"id":"a","lastModifiedDateTime":"2024-01-02T03:04:05Z"}`, `{"id":"a","lastModifiedDateTime":1704164645000}`},
+	} {
+		for _, raw := range records {
+			members := parse(t, []byte(raw))
+			id, err := Identify(connectorType, "", []byte(raw), members, &Scratch{})
+			if err != nil {
+				t.Errorf("%s: %v", raw, err)
+				continue
+			}
+			env := Envelope{Connector: &record.Connector{Type: connectorType}, Received: 1_800_000_000_000}
+			n.Normalize(&env, []byte(raw), members, row)
+			if ms, _ := row.Long(Timestamp); id.Second != 0 && ms != id.Event {
+				t.Errorf("%s: the identity says %d, the lake %d", raw, id.Event, ms)
+			}
+		}
+	}
+}

@@ -129,7 +129,7 @@ func (w *work) time(fields ...field) {
 			w.row.SetLong(Timestamp, ms)
 			return
 		}
-		if ms, err := strconv.ParseInt(s, 10, 64); err == nil && ms > 0 && f == fTimestamp {
+		if ms, err := strconv.ParseInt(s, 10, 64); err == nil && ms > 0 { // as Scratch.eventTime reads it
 			w.row.SetLong(Timestamp, ms)
 			return
 		}

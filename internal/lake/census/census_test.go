@@ -260,3 +260,42 @@ func TestNewRefuses(t *testing.T) {
 		t.Error("a census of nothing was made")
 	}
 }
+
+// TestTimesOutOfRange: events at times that no calendar of ours has are counted and found like others.
+func TestTimesOutOfRange(t *testing.T) {
+	f := newFixture(t)
+	var recs []rec
+	var asks []census.Ask
+	for i, ms := range []string{
+		"1764547200000000", "9223372036854775807", "9223372036854775", "-62135596800001", "-9223372036854775", "-9223372036854775808",
+	} {
+		id := fmt.Sprint("id-", i)
+		recs = append(recs, rec{id: id, day: 1, unit: 1, raw: `{"CreationTime":"\/Date(` + ms + `)\/","Operation":"x"}`})
+		asks = append(asks, census.Ask{ID: id})
+	}
+	f.write(recs...)
+	c := f.census(nil)
+	got, err := c.Units(t.Context(), census.UnitsQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := f.holdings(func(census.Row) bool { return true })[unitID(1)]; got.Units[unitID(1)] != want {
+		t.Errorf("counted %+v, want %+v", got.Units[unitID(1)], want)
+	}
+	found, err := c.Present(t.Context(), asks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range f.rows {
+		if string(found.Found[r.ID].Raw) != string(r.Raw) {
+			t.Errorf("%s: found %q, want %q", r.ID, found.Found[r.ID].Raw, r.Raw)
+		}
+	}
+	aged := int64(0)
+	if err := c.Old(t.Context(), census.OldQuery{Before: created.Truncate(time.Hour)}, func(a census.Aged) error {
+		aged += a.Units[unitID(1)].Rows
+		return nil
+	}); err != nil || aged != 3 {
+		t.Errorf("%d old rows, want 3: %v", aged, err)
+	}
+}
