@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LINT    := $(GO) tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: all build demo test check race lint vet fuzz-short bench soak mutations docs docs-check clean
+.PHONY: all build demo test check race lint vet fuzz-short bench soak soak-postgres mutations docs docs-check clean
 
 all: build
 
@@ -27,7 +27,7 @@ check: lint vet docs-check fuzz-short race
 race:
 	scripts/postgres.sh $(GO) test -race -timeout 20m ./internal/... ./cmd/...
 	$(GO) test -race -timeout 20m -tags sluicetest -run 'Kill|Crash|Actions' ./internal/collect ./internal/failpoint
-	$(GO) test -race -timeout 20m -p 1 ./test/...
+	scripts/postgres.sh $(GO) test -race -timeout 20m -p 1 ./test/...
 
 lint:
 	$(LINT) run
@@ -41,6 +41,11 @@ fuzz-short:
 soak:
 	@mkdir -p bin
 	$(GO) run ./test/soak -seeds 1-200 -parallel 2 -summary bin/soak.json
+
+# The same with the state in PostgreSQL, whose connections break now and then.
+soak-postgres:
+	@mkdir -p bin
+	scripts/postgres.sh sh -c '$(GO) run ./test/soak -seeds 1-200 -parallel 2 -summary bin/soak-postgres.json -postgres "$$SLUICE_TEST_POSTGRES"'
 
 # Each rule of the collection path is taken out of the code; a test has to notice. About a quarter of an hour.
 mutations:

@@ -5,6 +5,7 @@
 //	go run ./test/soak -seeds 1-200 -parallel 2     what make soak does
 //	go run ./test/soak -for 2h                      new seeds for two hours
 //	go run ./test/soak -plan FILE                   one plan again, as a failure prints it
+//	go run ./test/soak -postgres URL                the state in PostgreSQL, which goes away now and then
 //
 //	seed ─► Plan ─► simulator (in this process) ◄─ HTTPS ─ sluice up (go build -tags sluicetest)
 //	                      │  one virtual time for both         │ kill -9, SIGTERM, fail points, days of absence, full disks

@@ -16,11 +16,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// scenarioSeeds are the fixed seeds of TestScenarios. make soak runs many more.
-const scenarioSeeds = 25
+// The fixed seeds of TestScenarios are 1 to scenarioSeeds, and those behind them up to postgresSeeds for runs with the state
+// in PostgreSQL. make soak runs many more.
+const (
+	scenarioSeeds = 25
+	postgresSeeds = scenarioSeeds + 5
+)
 
 // TestScenarios runs fixed seeds against the program, two at a time. SLUICE_SOAK_BINARY names one that was built with -tags
-// sluicetest; without it the program is built.
+// sluicetest; without it the program is built. SLUICE_TEST_POSTGRES is the URL of a PostgreSQL server for some of them.
 func TestScenarios(t *testing.T) {
 	if testing.Short() {
 		t.Skip("scenarios take minutes")
@@ -39,11 +43,15 @@ func TestScenarios(t *testing.T) {
 		t.Log(why)
 		l.disk = false
 	}
-	runner := &runner{binary: binary, temp: dir}
+	runner := &runner{binary: binary, temp: dir, server: os.Getenv("SLUICE_TEST_POSTGRES")}
 	slots := make(chan struct{}, 2)
-	for seed := uint64(1); seed <= scenarioSeeds; seed++ {
+	for seed := uint64(1); seed <= postgresSeeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
+			l := l
+			if l.postgres = seed > scenarioSeeds; l.postgres && runner.server == "" {
+				t.Skip("SLUICE_TEST_POSTGRES is not set")
+			}
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			r := runner.run(t.Context(), generate(seed, l))
