@@ -107,6 +107,13 @@ func (p *Publisher) askLake(ctx context.Context, items []prepared, all bool) err
 	if len(at) == 0 {
 		return nil
 	}
+	select {
+	case <-p.ready: // before, it is not known up to where
+	case <-p.stopped:
+		return fault.New(fault.Canceled, "ask the lake", "stopped")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	// Batches are confirmed one after the other: up to this number and sequence, what exists is in the lake after the wait.
 	number, seq := p.settledUpTo()
 	if err := p.cfg.Lake.Committed(ctx, seq); err != nil {

@@ -154,7 +154,10 @@ func (w *fetcher) full(frag *fragment) bool {
 // handOver submits a part of a unit and returns the fragment for the next part.
 func (w *fetcher) handOver(ctx context.Context, u task, frag *fragment, total *tally) (*fragment, error) {
 	p := w.f.r.deps.Publisher
-	frag.done = func(c Counts, _ error) { total.add(c, frag.filtered) }
+	frag.done = func(c Counts, err error) {
+		total.add(c, frag.filtered)
+		total.refused = total.refused || err != nil
+	}
 	err := p.askLake(ctx, frag.items, u.AskLake)
 	if err == nil {
 		err = p.submit(ctx, frag)
@@ -178,9 +181,9 @@ func (w *fetcher) fragment(u task, reserved int64) *fragment {
 }
 
 // landed is told that the unit's last fragment was confirmed. Without confirmation (the process stops, or lost its
-// term) the ledger still has the unit as it was, so it is fetched again.
+// term), or of a part before, the unit is still due in the ledger, so it is fetched again.
 func (w *fetcher) landed(u task, c *tally, err error) {
-	if err == nil {
+	if err == nil && !c.refused {
 		w.f.succeeded(fetching)
 		w.f.r.deps.Metrics.landed(w.f.r.cfg.Connector.Name, w.f.contentType, c, u.look)
 		if u.look && c.Records > released(&u.LedgerUnit, c.Filtered) {

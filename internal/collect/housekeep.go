@@ -16,19 +16,40 @@ const LookBack = 14 * 24 * time.Hour
 const houseChunk = 2000
 
 // Housekeep removes from the state database what the lake can answer: ids of events older than the look-back, and units
-// that landed before it, which are folded into sums per hour. It is safe beside a running collection.
+// that landed before it, which are folded into sums per hour. It is safe beside a running collection. The look-back ends at
+// the newest event of the ledger if the clock is ahead of it: neither can be undone when it turns out that the clock was wrong.
 func (p *Publisher) Housekeep(ctx context.Context) error {
 	select {
 	case <-p.ready:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	before := p.cfg.Clock.Now().Add(-LookBack)
+	return p.housekeep(ctx, p.cfg.Clock.Now())
+}
+
+func (p *Publisher) housekeep(ctx context.Context, now time.Time) error {
+	totals, err := p.cfg.State.Totals(ctx)
+	if err != nil {
+		return fault.Wrap("", "read the newest event", err)
+	}
+	newest := time.Time{}
+	for _, t := range totals {
+		newest = latest(newest, t.Newest)
+	}
+	if newest.IsZero() {
+		return nil
+	}
+	if newest.Before(now) {
+		now = newest
+	}
+	before := now.Add(-LookBack)
 	removed, err := p.cfg.State.Prune(ctx, p.term, before, houseChunk)
 	if err != nil {
 		return fault.Wrap("", "remove old ids", err)
 	}
+	p.counting.Lock() // a verification would find a unit in the ledger and in the sums
 	folded, err := p.cfg.State.Fold(ctx, p.term, before, houseChunk)
+	p.counting.Unlock()
 	if err != nil {
 		return fault.Wrap("", "fold old units", err)
 	}

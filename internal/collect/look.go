@@ -93,12 +93,18 @@ func gone(err error) bool { return fault.Is(err, fault.Gone) || fault.Is(err, fa
 
 // scheduleLooks notes, in the transaction that lands units, which of them are looked at again and when.
 func scheduleLooks(s *state.Step, group []*fragment, now time.Time) error {
+	brought := map[record.UnitID]int64{} // by the parts in this group; the total has those before
+	for _, f := range group {
+		if f.look {
+			brought[f.unit.ID] += f.counts.Records
+		}
+	}
 	for _, f := range group {
 		switch {
 		case !f.complete:
 		case f.look:
 			next := time.Time{}
-			if f.counts.Records > 0 || f.total.Records > 0 {
+			if brought[f.unit.ID] > 0 || f.total.Records > 0 {
 				next = now.Add(lookAfter)
 			}
 			if err := s.Looked(f.unit.ID, next); err != nil {

@@ -48,6 +48,7 @@ func (c *Counts) add(o Counts) {
 type tally struct {
 	Counts
 	byFilter map[string]int64 // Filtered by the filter
+	refused  bool             // a part was not claimed: the unit is not complete, whatever its last part says
 }
 
 func (t *tally) add(c Counts, byFilter map[string]int64) {
@@ -107,7 +108,7 @@ type Publisher struct {
 	stopped chan struct{} // closed when Run returns
 	term    state.Term
 	// counting is held for reading while ledger and lake are compared, and for writing while Dropping moves rows from one
-	// side to the other.
+	// side to the other, or Housekeep moves units to the sums of their hours.
 	counting sync.RWMutex
 	last     uint64 // sequence of the last message in the journal
 	codec    *journal.Codec
@@ -177,8 +178,10 @@ func (p *Publisher) setProblem(err error) {
 // Run acquires the publisher's term, recovers, and publishes until ctx ends; then it publishes what is queued, for at
 // most ten seconds. It returns an error when the term is lost or recovery is impossible.
 func (p *Publisher) Run(ctx context.Context) error {
-	defer close(p.stopped)
-	defer p.refuseQueued()
+	defer func() {
+		close(p.stopped)
+		p.refuseQueued()
+	}()
 	codec, err := journal.NewCodec()
 	if err != nil {
 		return err
@@ -274,6 +277,11 @@ func (p *Publisher) release(n int64) {
 func (p *Publisher) submit(ctx context.Context, f *fragment) error {
 	select {
 	case p.queue <- f:
+		select {
+		case <-p.stopped: // nobody reads the queue any more
+			p.refuseQueued()
+		default:
+		}
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -385,6 +393,7 @@ func (p *Publisher) claim(s *state.Step, group []*fragment) (*record.Batch, erro
 	}
 	var claims []state.Claim
 	for _, f := range group {
+		f.complete = f.complete && (f.total == nil || !f.total.refused)
 		if f.add != nil {
 			if _, err := s.AddUnits(f.connector.ID, []record.Unit{*f.add}); err != nil {
 				return nil, err

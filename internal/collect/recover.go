@@ -1,7 +1,9 @@
 package collect
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"sluice/internal/failpoint"
 	"sluice/internal/fault"
@@ -41,11 +43,14 @@ func (p *Publisher) recoverOnce(ctx context.Context) error {
 	if err := p.acquire(ctx); err != nil {
 		return err
 	}
-	var err error
-	if p.last, err = p.fence(ctx); err != nil {
+	confirmed, err := p.cfg.State.LastConfirmed(ctx, Subject)
+	if err != nil {
 		return err
 	}
-	r := &recovery{p: p}
+	if p.last, err = p.fence(ctx, confirmed); err != nil {
+		return err
+	}
+	r := &recovery{p: p, confirmed: confirmed}
 	err = r.run(ctx)
 	if r.vanished+r.adopted > 0 {
 		p.restored.Store(true) // also when the rest of it failed: the next attempt finds nothing of that any more
@@ -74,18 +79,21 @@ func (p *Publisher) acquire(ctx context.Context) error {
 	return nil
 }
 
-// fence writes the fence of this term behind whatever is in the journal and returns its sequence.
-func (p *Publisher) fence(ctx context.Context) (uint64, error) {
+// fence writes the fence of this term behind whatever is in the journal and returns its sequence. Where the journal lost
+// its newest messages, fences take their sequences: one that named a batch must not name another, nor be passed over by
+// the next recovery, which reads behind the last confirmed position.
+func (p *Publisher) fence(ctx context.Context, confirmed state.Position) (uint64, error) {
 	for attempt := 1; ; attempt++ {
 		_, last, err := p.cfg.Journal.Bounds(ctx)
 		if err == nil {
 			ack, fenceErr := p.cfg.Journal.Fence(ctx, p.term.Epoch, last)
-			if fenceErr == nil {
+			switch {
+			case fenceErr == nil && (ack.Seq >= confirmed.Seq || p.cfg.Journal.StreamID() != confirmed.Stream):
 				return ack.Seq, nil
+			case fenceErr == nil, fault.Is(fenceErr, fault.Conflict):
+				continue // or the old publisher wrote once more; the next fence goes behind that
 			}
-			if err = fenceErr; fault.Is(err, fault.Conflict) {
-				continue // the old publisher wrote once more; the next fence goes behind that
-			}
+			err = fenceErr
 		}
 		if err := p.wait(ctx, err, attempt); err != nil {
 			return 0, err
@@ -106,9 +114,6 @@ type recovery struct {
 func (r *recovery) run(ctx context.Context) error {
 	p := r.p
 	var err error
-	if r.confirmed, err = p.cfg.State.LastConfirmed(ctx, Subject); err != nil {
-		return err
-	}
 	if r.first, _, err = p.cfg.Journal.Bounds(ctx); err != nil {
 		return err
 	}
@@ -139,17 +144,26 @@ func (r *recovery) run(ctx context.Context) error {
 	return nil
 }
 
-// checkPublished looks for published batches that vanished before the lake had them.
+// checkPublished looks for published batches that vanished before the lake had them. A journal loses its newest messages
+// or all: what is before one that is there is there. That a sequence is in use says nothing, fences may have it.
 func (r *recovery) checkPublished(ctx context.Context) error {
 	p := r.p
 	published, err := p.cfg.State.Published(ctx)
 	if err != nil {
 		return err
 	}
-	stream := p.cfg.Journal.StreamID()
+	slices.SortFunc(published, func(a, b state.PublishedBatch) int { return cmp.Compare(b.Position.Seq, a.Position.Seq) })
+	stream, there := p.cfg.Journal.StreamID(), false
 	for _, b := range published {
 		if b.Position.Stream == stream && b.Position.Seq < p.last {
-			continue // in the journal, or trimmed because the lake has it
+			if there = there || b.Position.Seq < r.first; !there { // or trimmed, because the lake has it
+				if there, err = p.cfg.Journal.Find(ctx, b.Position.Seq, "", b.Number); err != nil {
+					return err
+				}
+			}
+			if there {
+				continue
+			}
 		}
 		err := p.cfg.State.Step(ctx, p.term, func(s *state.Step) error {
 			return s.Void(b.Number)
@@ -169,12 +183,19 @@ func (r *recovery) adoptLake(ctx context.Context) error {
 	if p.cfg.Lake == nil || r.first <= r.confirmed.Seq+1 {
 		return nil
 	}
+	list, err := p.cfg.State.OpenBatches(ctx)
+	if err != nil {
+		return err
+	}
 	last, err := p.cfg.Lake.LastSeq(ctx)
 	if err != nil || last <= r.confirmed.Seq {
 		return err
 	}
 	p.log.Warn("the state database is older than the lake: reading ids from the lake", "from", r.confirmed.Seq+1, "to", last)
-	a := &adopter{r: r}
+	a := &adopter{r: r, open: map[int64]bool{}}
+	for _, b := range list {
+		a.open[b.Number] = true
+	}
 	for row, err := range p.cfg.Lake.Since(ctx, r.confirmed.Seq) {
 		if err != nil {
 			return err
@@ -262,7 +283,7 @@ func (r *recovery) adoptMessage(ctx context.Context, m journal.Message, pos stat
 		r.p.log.Error("a message of the journal cannot be read; the lake writer puts it into quarantine", "seq", m.Seq, "error", err.Error())
 		return nil
 	}
-	a := &adopter{r: r}
+	a := &adopter{r: r, number: m.Number, pos: pos}
 	for i := range batch.Records {
 		rec := &batch.Records[i]
 		err := a.add(ctx, Stored{ID: rec.ID, Batch: m.Number, Seq: pos.Seq, Held: Held{Index: rec.Index, Raw: rec.Raw}})
@@ -289,7 +310,8 @@ func (r *recovery) begin(ctx context.Context) error {
 // adopter claims ids for batches that the state does not know, a batch at a time.
 type adopter struct {
 	r       *recovery
-	number  int64
+	open    map[int64]bool // batches that the state knows as open, with their ids: they are confirmed
+	number  int64          // 0: none yet
 	pos     state.Position
 	claims  []state.Claim
 	content contentHasher
@@ -316,10 +338,16 @@ func (a *adopter) add(ctx context.Context, row Stored) error {
 }
 
 func (a *adopter) flush(ctx context.Context) error {
-	if len(a.claims) == 0 {
+	if a.number == 0 {
 		return nil
 	}
 	p := a.r.p
+	if a.open[a.number] {
+		a.claims = a.claims[:0]
+		a.r.found++
+		return p.cfg.State.Step(ctx, p.term, func(s *state.Step) error { return s.Confirm(a.number, a.pos) })
+	}
+	// Also without ids to claim: its number must not be given to another batch.
 	err := p.cfg.State.Step(ctx, p.term, func(s *state.Step) error {
 		if err := s.Adopt(a.number, p.term.Epoch, a.pos); err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 
 // VerifyRequest asks for a proof of completeness of one connector.
 type VerifyRequest struct {
-	Since, Until time.Time // of content creation; zero: as far back as the service lists, and now
+	Since, Until time.Time // of content creation; zero: as far back as the service lists, and now. Old ones are widened to whole hours
 	Repair       bool      // queue what is missing
 	// Progress is told now and then how far the work is; may be nil.
 	Progress func(VerifyProgress)
@@ -95,6 +95,13 @@ func (m *Manager) Verify(ctx context.Context, cfg RunnerConfig, req VerifyReques
 	oldest := now.Add(-cfg.Retention + marginToRetention)
 	if req.Since.IsZero() {
 		req.Since = oldest
+	}
+	// Of old units only sums by hour are left: hours are compared as a whole.
+	if folded := now.Add(-LookBack); req.Since.Before(folded) {
+		req.Since = req.Since.Truncate(time.Hour)
+		if !req.Until.IsZero() && req.Until.Before(folded) {
+			req.Until = req.Until.Add(time.Hour - 1).Truncate(time.Hour)
+		}
 	}
 	if req.Until.IsZero() || req.Until.After(now) {
 		req.Until = now

@@ -224,10 +224,11 @@ func (j *Journal) Publish(ctx context.Context, epoch string, number int64, data 
 	return ack, j.settled()
 }
 
-// Fence appends a message that carries no records, so that publishes of an earlier term fail from now on.
+// Fence appends a message that carries no records, so that publishes of an earlier term fail from now on. A term may
+// write several.
 func (j *Journal) Fence(ctx context.Context, epoch string, after uint64) (Ack, error) {
 	msg := &nats.Msg{Subject: subject, Header: nats.Header{headerKind: {kindFence}, headerEpoch: {epoch}}}
-	ack, err := j.publish(ctx, msg, epoch+"-fence", after)
+	ack, err := j.publish(ctx, msg, fmt.Sprintf("%s-fence-%d", epoch, after), after)
 	if err != nil {
 		return Ack{}, err
 	}
@@ -279,7 +280,7 @@ func (j *Journal) publish(ctx context.Context, msg *nats.Msg, id string, after u
 	return Ack{}, unknown
 }
 
-// Find tells whether the message at sequence seq is the batch with the given epoch and number.
+// Find tells whether the message at sequence seq is the batch with the given epoch, any if empty, and number.
 func (j *Journal) Find(ctx context.Context, seq uint64, epoch string, number int64) (bool, error) {
 	ctx, cancel := j.request(ctx)
 	defer cancel()
@@ -290,7 +291,7 @@ func (j *Journal) Find(ctx context.Context, seq uint64, epoch string, number int
 	if err != nil {
 		return false, j.unavailable("read journal", err)
 	}
-	return msg.Header.Get(headerEpoch) == epoch && msg.Header.Get(headerBatch) == fmt.Sprint(number), nil
+	return (epoch == "" || msg.Header.Get(headerEpoch) == epoch) && msg.Header.Get(headerBatch) == fmt.Sprint(number), nil
 }
 
 // unavailable classifies a failed request: the known problem of the journal if there is one.

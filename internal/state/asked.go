@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 
@@ -17,16 +18,23 @@ func (st *Step) askedLake(claims []Claim) (asked bool, err error) {
 		if st.floor, err = st.tx.floor(idsFloor); err != nil {
 			return false, err
 		}
+		if st.pruned, err = st.tx.floor(prunedBatch); err != nil {
+			return false, err
+		}
 	}
 	for i := range claims {
 		switch c := &claims[i]; {
 		case c.Lake != NotAsked:
 			asked = true
 		case int64(c.Second) < st.floor && c.Second != 0:
-			return false, fault.New(fault.Unavailable, "claim ids", "an event is older than the ids that are kept").WithCause(ErrAskLake)
+			return false, errAskLake()
 		}
 	}
 	return asked, nil
+}
+
+func errAskLake() error {
+	return fault.New(fault.Unavailable, "claim ids", "an event is older than the ids that are kept").WithCause(ErrAskLake)
 }
 
 // askedRow is a row for which the lake was asked.
@@ -81,6 +89,8 @@ func (c *claimer) askedChunk(rows []askedRow) error {
 	for i, row := range rows {
 		h := holders[i]
 		switch {
+		case !h.found && c.prunedSince(row):
+			return errAskLake()
 		case !h.found:
 			to := c.enter(row)
 			w.insert[to] = append(w.insert[to], row.claimRow)
@@ -93,6 +103,12 @@ func (c *claimer) askedChunk(rows []askedRow) error {
 		}
 	}
 	return c.write(w)
+}
+
+// prunedSince reports whether the lake can have got a row, and the index have lost it, after the lake was asked.
+func (c *claimer) prunedSince(row askedRow) bool {
+	second := int64(binary.BigEndian.Uint32(row.key[:4]))
+	return row.answer.Lake == Absent && second != 0 && second < c.st.floor && row.answer.SettledBatch < c.st.pruned
 }
 
 // lostByLake reports whether the lake should have a row because of its holder, and has not.

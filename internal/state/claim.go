@@ -31,8 +31,8 @@ type claimRow struct {
 	result  ClaimResult
 }
 
-// ErrAskLake is in the chain of the error of a Claim below the floor of the ids for which the lake was not asked. See
-// Store.IDFloor.
+// ErrAskLake is in the chain of the error of a Claim below the floor of the ids for which the lake was not asked, or too
+// long ago. See Store.IDFloor.
 var ErrAskLake = errors.New("the lake must be asked first")
 
 // Claim asks for identities in the name of an open batch, in any order. The answers are in the order of the claims.
@@ -50,7 +50,9 @@ var ErrAskLake = errors.New("the lake must be asked first")
 //     good, whatever becomes of this batch; the answer is Duplicate or Variant. A held one is answered as above.
 //
 // Claims of the same id in one call share the lake's answer. A claim without one whose Second is not 0 and below the
-// floor of the ids fails all with a fault.Unavailable that holds ErrAskLake, before anything is written.
+// floor of the ids fails all with a fault.Unavailable that holds ErrAskLake, and nothing of the step is to be kept. So does
+// an Absent of the lake for an id below the floor that is not held, if ids of batches behind SettledBatch were pruned: it
+// may be one of them.
 func (st *Step) Claim(batch int64, claims []Claim) ([]ClaimResult, error) {
 	b, err := st.batch(batch)
 	if err != nil {

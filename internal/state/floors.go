@@ -8,15 +8,17 @@ import (
 	"time"
 )
 
-// floorName names a row of the table of times that only rise.
+// floorName names a row of the table of numbers that only rise.
 type floorName string
 
 const (
 	idsFloor      floorName = "ids_floor"      // Unix seconds
 	droppedBefore floorName = "dropped_before" // Unix microseconds
 	droppedSeq    floorName = "dropped_seq"    // of the journal
+	prunedBatch   floorName = "pruned_batch"   // the greatest number of a batch of which ids were removed
 )
 
+// A row that is not there is 0.
 const selectFloor = `SELECT value FROM floors WHERE name = ?`
 
 func (t *tx) floor(name floorName) (value int64, err error) {
@@ -25,7 +27,8 @@ func (t *tx) floor(name floorName) (value int64, err error) {
 }
 
 func (t *tx) raise(name floorName, value int64) error {
-	_, err := t.exec(`UPDATE floors SET value = ? WHERE name = ? AND value < ?`, value, string(name), value)
+	_, err := t.exec(`INSERT INTO floors (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+		WHERE floors.value < excluded.value`, string(name), value)
 	return err
 }
 
@@ -95,7 +98,14 @@ func (t *tx) pruneChunk(from, end []byte, chunk int) (removed int64, next []byte
 	if to == nil {
 		to = end
 	}
-	removed, err = t.exec(`DELETE FROM ids WHERE key >= ? AND key < ?
-		AND batch NOT IN (SELECT number FROM batches WHERE state IN (0, 2))`, from, to)
+	const which = ` FROM ids WHERE key >= ? AND key < ? AND batch NOT IN (SELECT number FROM batches WHERE state IN (0, 2))`
+	var batch int64
+	if _, err := t.one(`SELECT COALESCE(MAX(batch), 0)`+which, []any{from, to}, &batch); err != nil {
+		return 0, nil, err
+	}
+	if err := t.raise(prunedBatch, batch); err != nil {
+		return 0, nil, err
+	}
+	removed, err = t.exec(`DELETE`+which, from, to)
 	return removed, next, err
 }

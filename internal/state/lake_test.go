@@ -237,3 +237,33 @@ func TestHealOfRetryingAndImported(t *testing.T) {
 		}
 	})
 }
+
+// TestAnswerOfTheLakeThatIsTooOld: the lake was asked for an id before it got it, and the index has forgotten it since.
+func TestAnswerOfTheLakeThatIsTooOld(t *testing.T) {
+	t.Parallel()
+	contract(t, func(t *testing.T, s *state.Store) {
+		term := acquire(t, s)
+		first, _ := begin(t, s, term, []int{1})
+		second, _ := begin(t, s, term, []int{2})
+		confirm(t, s, term, first, 1)
+		confirm(t, s, term, second, 2)
+		settle(t, s, term, 2)
+		if n, err := s.Prune(t.Context(), term, time.Unix(claimSecond+1000, 0), 0); err != nil || n != 2 {
+			t.Fatalf("%d ids are pruned, %v; want 2", n, err)
+		}
+		err := s.Step(t.Context(), term, func(st *state.Step) error {
+			number, err := st.OpenBatch()
+			if err == nil {
+				_, err = st.Claim(number, []state.Claim{absent(claimOf(2, 1), first)})
+			}
+			return err
+		})
+		if !errors.Is(err, state.ErrAskLake) {
+			t.Errorf("got %v, want ErrAskLake", err)
+		}
+		young := claimOf(3, 1)
+		young.Second = claimSecond + 1001
+		_, results := claimIn(t, s, term, absent(claimOf(2, 1), second), absent(young, first))
+		wantResults(t, results, claimed, claimed)
+	})
+}

@@ -197,6 +197,9 @@ func (r *modelRun) claims() []state.Claim {
 		c := claimOf(r.rnd.IntN(400), 1+r.rnd.IntN(10)/9)
 		if int(c.Second) < r.m.floor || asking && r.rnd.IntN(3) > 0 {
 			c.Lake, c.SettledBatch = state.Absent, r.last-int64(r.rnd.IntN(20))
+			if int(c.Second) < r.m.floor {
+				c.SettledBatch = max(c.SettledBatch, r.m.pruned)
+			}
 			if r.rnd.IntN(2) == 0 {
 				c.Lake, c.LakeContent = state.Present, claimOf(0, 1+r.rnd.IntN(10)/9).Content
 			}

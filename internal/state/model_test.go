@@ -14,7 +14,8 @@ import (
 // model is the state database as one would write it without a database.
 type model struct {
 	ids     map[int]modelID
-	floor   int // of the ids
+	floor   int   // of the ids
+	pruned  int64 // the greatest batch of which ids were pruned
 	batches map[int64]*modelBatch
 	units   map[record.UnitID]*modelUnit
 	folded  map[string]*modelFolded // by connector
@@ -233,6 +234,7 @@ func (m *model) prune(floor int) (removed int64) {
 		gone := int(claimOf(id, 1).Second) < m.floor && (status == "settled" || status == "void")
 		if gone {
 			removed++
+			m.pruned = max(m.pruned, held.batch)
 		}
 		return gone
 	})

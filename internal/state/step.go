@@ -23,7 +23,8 @@ type Step struct {
 	deltas map[int64]*feedDelta // by feed, written once at the end
 	live   map[int64]*liveBatch // open batches of this term, seen in this step
 	status map[int64]int64      // states of batches that were looked up, see states
-	floor  int64                // of the ids, Unix seconds; -1: must be read
+	floor  int64                // of the ids, Unix seconds; -1: must be read, with pruned
+	pruned int64                // see prunedBatch
 }
 
 // feedDelta is what a step adds to the totals of a feed.
