@@ -133,14 +133,21 @@ func (f *feed) saveMarks(ctx context.Context, m state.FeedMarks) error {
 	return nil
 }
 
+// firstListing is how long the first listing of a connector may take to succeed before what it missed counts as a gap.
+const firstListing = time.Hour
+
 // noteGap records the interval that can no longer be listed, because nothing was listed for longer than the service
 // looks back: an outage, a pause, a missing permission.
 func (f *feed) noteGap(ctx context.Context, m state.FeedMarks, to time.Time) error {
 	oldest := to.Add(-f.r.cfg.Retention + marginToRetention)
-	if m.ListedUntil.IsZero() || !m.ListedUntil.Before(oldest) {
+	from := m.ListedUntil
+	if created := f.r.cfg.Created; from.IsZero() && !created.IsZero() { // a connector that never got so far
+		from = latest(f.r.cfg.Start, created.Add(-f.r.cfg.Retention+marginToRetention)).Add(firstListing)
+	}
+	if from.IsZero() || !from.Before(oldest) {
 		return nil
 	}
-	if err := f.addGap(ctx, m.ListedUntil, oldest, "nothing could be listed for longer than the service looks back"); err != nil {
+	if err := f.addGap(ctx, from, oldest, "nothing could be listed for longer than the service looks back"); err != nil {
 		return err
 	}
 	// What begins at oldest is listed now; the gap is not counted twice.

@@ -21,6 +21,7 @@ type RunnerConfig struct {
 	ContentTypes []string
 	Interval     time.Duration // between listings
 	Start        time.Time     // content created before is not asked for
+	Created      time.Time     // of the connector: from then on it answers for what it does not list; zero: from its first listing on
 	Parallel     int           // fetches at a time, per content type
 	MaxWindow    time.Duration // longest window of a listing
 	Retention    time.Duration // how far back the service lists

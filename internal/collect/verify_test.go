@@ -327,6 +327,33 @@ func TestOldRecordsAreLookedUpInTheLake(t *testing.T) {
 	}
 }
 
+// TestGapOfAConnectorThatNeverListed: it was made 10 days ago, and what it needs came today.
+func TestGapOfAConnectorThatNeverListed(t *testing.T) {
+	for start, gapFrom := range map[time.Duration]time.Duration{10 * 24 * time.Hour: 10 * 24 * time.Hour, 30 * 24 * time.Hour: 17 * 24 * time.Hour, 48 * time.Hour: 0} {
+		t.Run(start.String(), func(t *testing.T) {
+			p := newProof(t, 1)
+			now := time.Now().UTC()
+			p.cfg.Created, p.cfg.Start = now.Add(-10*24*time.Hour), now.Add(-start)
+			p.start().manager.Start(p.cfg)
+			p.waitLanded(general, 1)
+			gaps, err := p.state.Gaps(t.Context(), "c1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if gapFrom == 0 {
+				if len(gaps) > 0 {
+					t.Errorf("%+v, want none", gaps)
+				}
+				return
+			}
+			about := func(at time.Time, ago time.Duration) bool { return (now.Sub(at) - ago).Abs() < 2*time.Hour }
+			if len(gaps) != 1 || !about(gaps[0].From, gapFrom) || !about(gaps[0].To, p.cfg.Retention) {
+				t.Errorf("%+v, want one from %s ago to %s ago", gaps, gapFrom, p.cfg.Retention)
+			}
+		})
+	}
+}
+
 func TestGapAfterALongOutage(t *testing.T) {
 	p := newProof(t, 1)
 	r := p.start()
