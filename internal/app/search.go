@@ -168,6 +168,9 @@ func appendColumns(dst []byte, columns []search.Column, values []any) ([]byte, e
 		if f, ok := v.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
 			v = strconv.FormatFloat(f, 'g', -1, 64)
 		}
+		if t, ok := v.(time.Time); ok { // json refuses years of five digits
+			v = t.Format(time.RFC3339Nano)
+		}
 		if len(dst) > empty {
 			dst = append(dst, ',')
 		}
