@@ -27,6 +27,9 @@ With --wait the command ends with the run: exit code 0 when every unit landed, 3
 			if err := c.checkTimes(r.Since, r.Until); err != nil {
 				return err
 			}
+			if r.Until != "" && r.Since == "" {
+				return usagef("--until needs --since: without it the run is what the schedule would do")
+			}
 			_, name, err := resolve(ctx, server, args[0], api.Connectors)
 			if err != nil {
 				return err

@@ -24,8 +24,8 @@ func (c *cli) deleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a connector, destination, filter or application for consent",
-		Long: `Delete an entry. The records that a connector collected stay, and so do its ledger and its history: they can be searched and
-verified as before. So do the tenants that consented to an application, and their connectors. On a terminal it asks first;
+		Long: `Delete an entry. The records that a connector collected stay and can be searched as before, and so do its ledger and its
+history. So do the tenants that consented to an application, and their connectors. On a terminal it asks first;
 elsewhere --yes is needed.
 
 The content subscriptions of a connector go on at Microsoft unless --stop-subscription is given; on a terminal that is

@@ -68,6 +68,9 @@ func (c *cli) readDocument(file string) (name string, text []byte, err error) {
 		return "standard input", text, err
 	}
 	text, err = os.ReadFile(file)
+	if err == nil && len(text) == 0 {
+		err = fault.New(fault.Config, "", file+" is empty")
+	}
 	return file, text, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 )
 
@@ -139,7 +140,11 @@ func (c *csvRows) row(w *bufio.Writer, f Frame) error {
 	}
 	cells := make([]string, len(c.names))
 	for i, name := range c.names {
-		cells[i] = CellText(Lookup(members, name))
+		v := Lookup(members, name)
+		if v == nil && strings.HasPrefix(name, "_") { // _seq, _unit and _batch stand in ingest
+			v = Lookup(members, "ingest."+name[1:])
+		}
+		cells[i] = CellText(v)
 	}
 	return writeCSV(w, cells)
 }

@@ -144,6 +144,11 @@ func TestCSVOfHostileValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "rows", rows, [][]string{{"a", "b.c"}, {"x,\"y\"\nz", ""}, {"", ""}})
+	s.fake.Rows = []string{`{"a":"x","ingest":{"seq":7,"unit":"u"}}`}
+	if _, body = s.do(t, http.MethodGet, "/api/v1/search?query=*&format=csv&fields=a,_seq,_unit,_batch", ""); body != "a,_seq,_unit,_batch\nx,7,u,\n" {
+		t.Errorf("the place in the journal: %q", body)
+	}
+	s.fake.Rows = []string{`{"a":"x"}`, `{"a":""}`}
 	_, body = s.do(t, http.MethodGet, "/api/v1/search?query=*&format=csv&fields=a", "")
 	rows, err = csv.NewReader(strings.NewReader(body)).ReadAll()
 	if err != nil || len(rows) != 3 {

@@ -150,6 +150,7 @@ type VerifyReport struct {
 	Since           time.Time       `json:"since" doc:"Units created at or after were looked at"`
 	Until           time.Time       `json:"until" doc:"And before"`
 	Scheduled       bool            `json:"scheduled" doc:"The daily run, which nobody asked for"`
+	Repair          bool            `json:"repair" doc:"What is missing was queued, as far as Microsoft still serves it"`
 	Complete        bool            `json:"complete" doc:"Every unit was looked at and nothing is missing, lost or surplus"`
 	CoveragePercent float64         `json:"coverage_percent" doc:"Landed of landed, missing and lost; 100 only when nothing is missing"`
 	Totals          VerifyCounts    `json:"totals"`

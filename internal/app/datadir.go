@@ -50,7 +50,13 @@ func openDataDir(path string) (*dataDir, error) {
 		return nil, fault.Newf(fault.Conflict, op, "%s is in use by another Sluice%s", path, d.owner()).
 			WithHint("stop that one first, or choose another folder with --data")
 	}
-	if err := errors.Join(os.WriteFile(d.lock.Path(), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600), d.checkFormat()); err != nil {
+	err = os.WriteFile(d.lock.Path(), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
+	if err != nil {
+		err = fault.New(diskKind(err), op, path).WithCause(err).WithHint("free disk space or choose another folder with --data")
+	} else {
+		err = d.checkFormat()
+	}
+	if err != nil {
 		d.Close()
 		return nil, err
 	}
@@ -74,7 +80,7 @@ func (d *dataDir) checkFormat() error {
 	}
 	path := filepath.Join(d.path, formatFile)
 	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 { // empty: a full disk or a crash at the first start
 		d.node = uuid.NewString()
 		text, err = json.Marshal(content{Format: dataFormat, Node: d.node})
 		if err != nil {

@@ -101,7 +101,7 @@ func runnerConfig(stored state.Connector, c config.Connector, d driver, src sour
 		Connector: record.Connector{
 			ID: stored.ID, Name: stored.Name, Type: stored.Type, TenantName: stored.TenantName, DirectoryID: stored.DirectoryID,
 		},
-		Source: src, ContentTypes: types, Interval: c.Interval, Start: start, Created: stored.Created,
+		Source: src, ContentTypes: types, Interval: c.Interval, Start: start, StartTime: c.StartTime, Created: stored.Created,
 		Parallel:   int(max(c.Values.Int("max_parallel_fetches"), 1)),
 		SecondLook: float64(c.Values.Int("second_look_percent")) / 100,
 		MaxWindow:  orDefault(d.properties.MaxWindow, 24*time.Hour), Retention: orDefault(d.properties.Retention, 7*24*time.Hour),

@@ -70,7 +70,7 @@ func (s *service) remove(ctx context.Context, c state.Connector, actor string) e
 	if err := s.state.DeleteConnector(ctx, c.Name, actor); err != nil {
 		return err
 	}
-	s.manager.Remove(c.ID)
+	s.manager.Remove(ctx, c.ID)
 	s.failures.clear(c.ID)
 	s.shared.secrets.Forget(c.ID)
 	if s.hooks != nil {

@@ -424,7 +424,8 @@ func verifiedOf(report api.VerifyReport) map[string]verifiedCT {
 	out := make(map[string]verifiedCT, len(report.Feeds))
 	for _, f := range report.Feeds {
 		v := verifiedCT{
-			At: report.Finished, Whole: f.Whole(), CoveragePercent: f.CoveragePercent, Missing: f.Missing, Lost: f.Lost,
+			At: report.Finished, Whole: f.Whole(), Queued: report.Repair || report.Scheduled, CoveragePercent: f.CoveragePercent,
+			Missing: f.Missing, Lost: f.Lost, Surplus: max(f.Surplus, min(f.SurplusRecords, 1)),
 		}
 		for _, n := range report.Notes {
 			if note, ok := strings.CutPrefix(n, f.Connector+" "+f.ContentType+": "); ok {

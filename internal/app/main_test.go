@@ -193,6 +193,23 @@ func TestDataDirFormat(t *testing.T) {
 	}
 }
 
+// TestDataDirAfterAFullDisk: the first start left an empty file; the second, with space, is a first start too.
+func TestDataDirAfterAFullDisk(t *testing.T) {
+	path := t.TempDir()
+	file := filepath.Join(path, formatFile)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openDataDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	if text, err := os.ReadFile(file); err != nil || !json.Valid(text) || d.node == "" {
+		t.Errorf("%q, node %q, %v", text, d.node, err)
+	}
+}
+
 func TestDataDirWritesItsFormat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "b")
 	d, err := openDataDir(path)

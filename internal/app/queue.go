@@ -116,6 +116,9 @@ func (s *service) Retry(ctx context.Context, r api.RetryRequest) (api.RetryResul
 	if err != nil {
 		return api.RetryResult{}, err
 	}
+	if c.Paused {
+		return api.RetryResult{}, fault.Newf(fault.Conflict, "retry", "connector %s is paused: nothing is tried", c.Name).WithHint("resume it first")
+	}
 	var ids []record.UnitID
 	if r.Unit != "" {
 		unit, err := s.unitByPrefix(ctx, c, strings.ToLower(r.Unit))

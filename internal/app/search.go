@@ -191,6 +191,7 @@ func appendColumns(dst []byte, columns []search.Column, values []any) ([]byte, e
 type recordBuilder struct {
 	core                                     []int // normalize.ColumnID by position, -1 for others
 	id, index, written, seq, unit, batch, at int
+	reason, offset                           int // quarantine
 	row                                      *normalize.Row
 	buffer                                   []byte
 }
@@ -208,6 +209,7 @@ func newRecordBuilder(columns []search.Column) *recordBuilder {
 	}
 	b.id, b.index, b.written = find("_id"), find("_index"), find("write_time")
 	b.seq, b.unit, b.batch, b.at = find("_seq"), find("_unit"), find("_batch"), find("connector.type")
+	b.reason, b.offset = find("reason"), find("offset")
 	return b
 }
 
@@ -247,6 +249,7 @@ func (b *recordBuilder) frame(row search.Row) (api.Frame, error) {
 	}
 	meta := normalize.Meta{
 		ID: text(b.id), Index: record.Index(text(b.index)), WriteTime: long(b.written), Seq: long(b.seq), Unit: text(b.unit), Batch: long(b.batch),
+		Reason: text(b.reason), Offset: long(b.offset),
 	}
 	b.buffer = normalize.AppendRecord(b.buffer[:0], b.row, meta, normalize.VendorKey(text(b.at)), raw)
 	return api.Frame{Row: b.buffer}, nil

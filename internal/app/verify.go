@@ -24,6 +24,10 @@ const verifyKey = "verify:"
 // Verify implements api.Verifier.
 func (s *service) Verify(ctx context.Context, r api.VerifyRequest) iter.Seq2[api.VerifyFrame, error] {
 	return func(yield func(api.VerifyFrame, error) bool) {
+		if now := s.clock.Now(); r.Since.After(now) {
+			yield(api.VerifyFrame{}, fault.Newf(fault.Config, "verify", "since (%s) lies in the future", r.Since.UTC().Format(time.RFC3339)))
+			return
+		}
 		targets, err := s.verifyTargets(ctx, r.Connector)
 		if err != nil {
 			yield(api.VerifyFrame{}, err)
@@ -74,7 +78,7 @@ func (s *service) verifyTargets(ctx context.Context, name string) ([]state.Conne
 // verifyProgressEvery bounds how often progress is sent.
 const verifyProgressEvery = 200 * time.Millisecond
 
-// verifyOne verifies one connector and keeps its report.
+// verifyOne verifies one connector. A report of all that Microsoft lists is kept: status and schedule go by it.
 func (s *service) verifyOne(ctx context.Context, c state.Connector, r api.VerifyRequest, scheduled bool, progress func(api.VerifyProgress)) (api.VerifyReport, error) {
 	if !s.verifying.begin(c.ID) {
 		return api.VerifyReport{}, fault.Newf(fault.Conflict, "verify", "connector %s is being verified already", c.Name).WithHint("wait for that run to end")
@@ -102,7 +106,7 @@ func (s *service) verifyOne(ctx context.Context, c state.Connector, r api.Verify
 		},
 	})
 	if err != nil {
-		return report, err
+		return report, s.blameFiles(ctx, err)
 	}
 	report.Since, report.Until = found.Since.UTC(), found.Until.UTC()
 	for _, f := range found.Feeds {
@@ -116,7 +120,21 @@ func (s *service) verifyOne(ctx context.Context, c state.Connector, r api.Verify
 		}
 	}
 	finishReport(&report, s.clock.Now())
+	if !found.All { // what a part of the time says must not stand for the whole
+		return report, nil
+	}
 	return report, s.keepReport(ctx, c, report)
+}
+
+// blameFiles says so when the lake could not be counted because data files are damaged; else it returns err.
+func (s *service) blameFiles(ctx context.Context, err error) error {
+	check, checkErr := s.lake.Check(ctx, lake.CheckOptions{})
+	damaged := slices.DeleteFunc(check.Bad, func(f lake.BadFile) bool { return f.Problem == lake.Missing })
+	if checkErr != nil || len(damaged) == 0 {
+		return err
+	}
+	return fault.Newf(fault.KindOf(err), "verify", "the lake cannot be counted: %d data files are damaged", len(damaged)).WithCause(err).
+		WithHint("run `sluice lake repair`, then `sluice verify --repair` to fetch again what Microsoft still serves")
 }
 
 // forgetMissingFiles takes data files that are not on the disk any more out of the tables: what was in them is missing, and
@@ -140,7 +158,9 @@ func (s *service) forgetMissingFiles(ctx context.Context, report *api.VerifyRepo
 }
 
 func newReport(r api.VerifyRequest, now time.Time) api.VerifyReport {
-	return api.VerifyReport{ID: uuid.NewString(), Connector: r.Connector, Started: now.UTC(), Since: r.Since.UTC(), Until: r.Until.UTC()}
+	return api.VerifyReport{
+		ID: uuid.NewString(), Connector: r.Connector, Started: now.UTC(), Since: r.Since.UTC(), Until: r.Until.UTC(), Repair: r.Repair,
+	}
 }
 
 func verifyPhase(p collect.VerifyPhase) api.VerifyPhase {
@@ -198,7 +218,11 @@ func verifyState(v collect.Verdict) api.VerifyState {
 // mergeReport adds the report of one connector, or why there is none, to a report over all.
 func mergeReport(report *api.VerifyReport, one api.VerifyReport, name string, err error) {
 	if err != nil {
-		report.Notes = append(report.Notes, "connector "+name+" could not be verified: "+err.Error())
+		note := "connector " + name + " could not be verified: " + err.Error()
+		if hint := fault.HintOf(err); hint != "" {
+			note += "; " + hint
+		}
+		report.Notes = append(report.Notes, note)
 		report.Omitted++
 		return
 	}
@@ -218,6 +242,9 @@ func mergeReport(report *api.VerifyReport, one api.VerifyReport, name string, er
 // finishReport adds up, orders and bounds.
 func finishReport(report *api.VerifyReport, now time.Time) {
 	report.Finished = now.UTC()
+	if report.Until.IsZero() { // nothing could be looked at
+		report.Until = report.Finished
+	}
 	report.Totals = api.VerifyCounts{}
 	gaps := 0
 	for _, f := range report.Feeds {

@@ -15,7 +15,7 @@ const (
 	// verifySettle is how long after the start of the server the first verification waits, so that the listing of the
 	// start is done; after something was restored there is no wait.
 	verifySettle = time.Hour
-	verifyRetry  = 4 * time.Hour // wait after a verification that failed
+	verifyRetry  = 4 * time.Hour // wait after a verification that failed, or that queued something
 )
 
 // verifyDaily verifies every running connector once a day and after something was restored, queues what is missing, and
@@ -52,7 +52,7 @@ func (a *application) verifyDue(ctx context.Context, at map[string]time.Time, no
 	}
 	for _, c := range connectors {
 		clock := a.Clock.Now()
-		if c.Paused || !now && !verifyIsDue(clock, reports[c.ID].Finished, at[c.ID]) {
+		if c.Paused || !now && !verifyIsDue(clock, reports[c.ID], at[c.ID]) {
 			continue
 		}
 		at[c.ID] = clock
@@ -60,9 +60,24 @@ func (a *application) verifyDue(ctx context.Context, at map[string]time.Time, no
 	}
 }
 
-// verifyIsDue reports whether a connector is to be verified that was last verified, and last tried to be, at these times.
-func verifyIsDue(now, verified, tried time.Time) bool {
-	return now.Sub(verified) >= verifyEvery && now.Sub(tried) >= verifyRetry
+// verifyIsDue reports whether a connector is to be verified, by its latest report and the time of the latest attempt. A report
+// that found something missing and queued nothing does not count: who verifies by hand every day must not keep the daily
+// run from its repair. One that queued something is followed by another as soon as that can have come.
+func verifyIsDue(now time.Time, report api.VerifyReport, tried time.Time) bool {
+	wait := verifyEvery
+	switch {
+	case !report.Complete && !report.Repair && !report.Scheduled: // reports of earlier versions do not tell Repair
+		wait = 0
+	case report.Repaired > 0:
+		wait = verifyRetry
+	}
+	return passed(now, report.Finished, wait) && passed(now, tried, verifyRetry)
+}
+
+// passed reports whether so much time is over since a moment, or the clock was set back behind it.
+func passed(now, since time.Time, wait time.Duration) bool {
+	d := now.Sub(since)
+	return d >= wait || d < -time.Hour
 }
 
 func (a *application) verifyScheduled(ctx context.Context, c state.Connector) {

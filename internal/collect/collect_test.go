@@ -311,6 +311,10 @@ func TestCollectJob(t *testing.T) {
 	if _, err := r.manager.Collect("c1", now, now.Add(-time.Hour)); !fault.Is(err, fault.Config) {
 		t.Errorf("an empty interval: %v, want config", err)
 	}
+	_, err = r.manager.Collect("c1", now.Add(-30*24*time.Hour), now.Add(-20*24*time.Hour))
+	if !fault.Is(err, fault.Config) || fault.HintOf(err) == "" {
+		t.Errorf("an interval that the service does not serve any more: %v, want config", err)
+	}
 	if _, err := r.manager.Job("nope"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("unknown job: %v", err)
 	}

@@ -61,6 +61,10 @@ func (m *Manager) Collect(connectorID string, since, until time.Time) (Job, erro
 		return Job{}, fault.Newf(fault.Config, "back-fill", "the interval is empty: %s is not before %s",
 			j.Since.Format(time.RFC3339), j.Until.Format(time.RFC3339))
 	}
+	if oldest := now.Add(-r.cfg.Retention); j.Backfill && j.Until.Before(oldest) {
+		return Job{}, fault.Newf(fault.Config, "back-fill", "nothing of the interval can be had: the service lists content only since %s",
+			oldest.UTC().Format(time.RFC3339)).WithHint("what was exported elsewhere can be imported: sluice import")
+	}
 	m.mu.Lock()
 	base := m.base
 	m.mu.Unlock()

@@ -22,7 +22,7 @@ func TestJobOfADeletedConnectorEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.waitFor("the failure", func() bool { return h.total(general).Retrying == 1 })
-	r.manager.Remove("c1")
+	r.manager.Remove(t.Context(), "c1")
 	h.waitFor("the end of the job", func() bool {
 		job, err = r.manager.Job(job.ID)
 		return err == nil && job.Done

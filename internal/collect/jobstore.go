@@ -38,6 +38,21 @@ func (m *Manager) forgetJob(ctx context.Context, id string) {
 	}
 }
 
+// forgetJobs forgets the back-fills of a connector that was deleted, also those that do not run because it was paused.
+func (m *Manager) forgetJobs(ctx context.Context, connectorID string) {
+	kept, err := m.deps.State.Values(ctx, jobPrefix)
+	if err != nil {
+		m.deps.Logger.Warn("back-fills of a deleted connector were not forgotten", "error", err.Error())
+		return
+	}
+	for key, text := range kept {
+		var stored storedJob
+		if json.Unmarshal(text, &stored) == nil && stored.ConnectorID == connectorID {
+			m.forgetJob(ctx, key[len(jobPrefix):])
+		}
+	}
+}
+
 // resumeJobs goes on with the back-fills of a connector that an earlier run of the process did not finish.
 func (m *Manager) resumeJobs(ctx context.Context, r *Runner) {
 	kept, err := m.deps.State.Values(ctx, jobPrefix)

@@ -27,10 +27,20 @@ func (v *verification) compare(ctx context.Context) error {
 	if err := v.settleDoubts(ctx); err != nil {
 		return err
 	}
+	start, early := v.startTime(), 0
 	for id, u := range v.listed {
-		if _, ok := v.ledger[id]; !ok {
-			v.judgeUnknown(id, u)
+		if _, ok := v.ledger[id]; ok {
+			continue
 		}
+		if u.Created.Before(start) && v.holdings[id].Rows == 0 {
+			early++
+			continue
+		}
+		v.judgeUnknown(id, u)
+	}
+	if early > 0 {
+		v.note(fmt.Sprintf("the service lists %d units from before the connector's start_time (%s), which are not collected by themselves; "+
+			"sluice collect --since fetches them", early, start.UTC().Format(time.RFC3339)))
 	}
 	for _, u := range v.ledger {
 		v.judge(u)
@@ -106,6 +116,18 @@ func holds(u state.LedgerUnit, h Holding) bool {
 
 // grace is how long after its creation a unit may be on its way.
 func (v *verification) grace() time.Duration { return 2*v.f.r.cfg.Interval + 10*time.Minute }
+
+// startTime is the time before which the operator wants nothing: what is older and was never asked for is not missing.
+// Records of an older unit that the ledger does not know tell that collecting began earlier and the ledger was lost.
+func (v *verification) startTime() time.Time {
+	start := v.f.r.cfg.StartTime
+	for id, u := range v.listed {
+		if _, known := v.ledger[id]; !known && v.holdings[id].Rows > 0 && u.Created.Before(start) {
+			start = u.Created
+		}
+	}
+	return start
+}
 
 // judgeUnknown judges a unit that the service lists and the ledger does not have.
 func (v *verification) judgeUnknown(id record.UnitID, u record.Unit) {
@@ -232,6 +254,9 @@ func (v *verification) judgeStrangers(ctx context.Context) error {
 		t := Tally{Listed: hour.Units, Landed: hour.Units, Records: found.rows, DroppedRecords: hour.DroppedRecords}
 		if found.rows != expected || found.idSum^hour.DroppedSum != hour.IDSum {
 			t.MissingRecords, t.SurplusRecords = max(expected-found.rows, 0), max(found.rows-expected, 0)
+			if found.rows == expected { // others than were collected: at least one is not there
+				t.MissingRecords, t.SurplusRecords = 1, 1
+			}
 			v.find(Finding{
 				ID: found.sample.ID, ContentID: found.sample.ContentID, Created: hour.Start, Verdict: Missing, Expected: expected, Found: found.rows,
 				Reason: fmt.Sprintf("of %d units of this hour, whose details are no longer kept, the lake has other records than were collected", hour.Units),

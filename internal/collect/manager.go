@@ -96,9 +96,10 @@ func (m *Manager) Stop(id string) {
 }
 
 // Remove is Stop for a connector that was deleted: its jobs end too, because nobody fetches what they wait for.
-func (m *Manager) Remove(id string) {
+func (m *Manager) Remove(ctx context.Context, id string) {
 	m.Stop(id)
 	m.jobs.end(id)
+	m.forgetJobs(ctx, id)
 }
 
 // Runner returns the runner of a connector; fault.Conflict when it does not run.

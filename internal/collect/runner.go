@@ -21,6 +21,7 @@ type RunnerConfig struct {
 	ContentTypes []string
 	Interval     time.Duration // between listings
 	Start        time.Time     // content created before is not asked for
+	StartTime    time.Time     // Start as the operator set it, zero when it is the time of creation: verifications leave out what is older
 	Created      time.Time     // of the connector: from then on it answers for what it does not list; zero: from its first listing on
 	Parallel     int           // fetches at a time, per content type
 	MaxWindow    time.Duration // longest window of a listing

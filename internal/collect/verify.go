@@ -69,6 +69,7 @@ type FeedReport struct {
 // VerifyReport is the result for one connector.
 type VerifyReport struct {
 	Since, Until time.Time
+	All          bool // nothing that the service lists was left out
 	Feeds        []FeedReport
 }
 
@@ -106,7 +107,11 @@ func (m *Manager) Verify(ctx context.Context, cfg RunnerConfig, req VerifyReques
 	if req.Until.IsZero() || req.Until.After(now) {
 		req.Until = now
 	}
-	report := VerifyReport{Since: req.Since, Until: req.Until}
+	if !req.Since.Before(req.Until) {
+		return VerifyReport{}, fault.Newf(fault.Config, "verify", "the interval is empty: %s is not before %s",
+			req.Since.UTC().Format(time.RFC3339), req.Until.UTC().Format(time.RFC3339))
+	}
+	report := VerifyReport{Since: req.Since, Until: req.Until, All: !req.Since.After(oldest) && !req.Until.Before(now)}
 	for _, f := range r.feeds {
 		v := &verification{f: f, req: req, now: now, oldest: oldest, listed: map[record.UnitID]record.Unit{}}
 		if err := v.run(ctx); err != nil {

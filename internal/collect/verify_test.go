@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,6 +90,48 @@ func TestVerifyProvesACleanRun(t *testing.T) {
 		if tally.Landed != 1 || tally.Records < 1 {
 			t.Errorf("%s: %+v", hour, tally)
 		}
+	}
+}
+
+// TestVerifyLeavesOutWhatIsOlderThanTheStart: nobody asked for it, so it is not missing and no repair fetches it.
+func TestVerifyLeavesOutWhatIsOlderThanTheStart(t *testing.T) {
+	p := newProof(t, 20)
+	p.cfg.Start = time.Now().Add(-10*time.Hour - 30*time.Minute)
+	p.cfg.StartTime = p.cfg.Start
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 10)
+	f := p.verify(r, true)
+	if f.Tally.Listed != 10 || f.Tally.Landed != 10 || f.Tally.Missing != 0 || f.Repaired != 0 {
+		t.Errorf("%+v, repaired %d", f.Tally, f.Repaired)
+	}
+	if len(f.Notes) != 1 || !strings.Contains(f.Notes[0], "lists 10 units from before the connector's start_time") {
+		t.Errorf("notes %q", f.Notes)
+	}
+}
+
+// TestVerifyTellsPartsFromTheWhole: only a report of all that the service lists may stand for the state of a connector.
+func TestVerifyTellsPartsFromTheWhole(t *testing.T) {
+	p := newProof(t, 3)
+	r := p.start()
+	now := time.Now()
+	for _, tt := range []struct {
+		name string
+		req  VerifyRequest
+		all  bool
+	}{
+		{name: "default", all: true},
+		{name: "a week", req: VerifyRequest{Since: now.Add(-7 * 24 * time.Hour)}, all: true},
+		{name: "an hour", req: VerifyRequest{Since: now.Add(-time.Hour)}},
+		{name: "up to an hour ago", req: VerifyRequest{Until: now.Add(-time.Hour)}},
+	} {
+		report, err := r.manager.Verify(t.Context(), p.cfg, tt.req)
+		if err != nil || report.All != tt.all {
+			t.Errorf("%s: all is %v, %v", tt.name, report.All, err)
+		}
+	}
+	if _, err := r.manager.Verify(t.Context(), p.cfg, VerifyRequest{Since: now.Add(48 * time.Hour)}); !fault.Is(err, fault.Config) {
+		t.Errorf("an interval of the future: %v", err)
 	}
 }
 

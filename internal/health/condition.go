@@ -144,6 +144,7 @@ const (
 	ReasonLost       Reason = "lost"       // units that can no longer be read
 	ReasonGap        Reason = "gap"        // intervals of which nobody can say that all was collected
 	ReasonIncomplete Reason = "incomplete" // the verification found something missing
+	ReasonSurplus    Reason = "surplus"    // the verification found more than there should be
 	ReasonOverdue    Reason = "overdue"    // there should have been a verification
 	ReasonEndsSoon   Reason = "ends_soon"  // of a credential
 	ReasonEnded      Reason = "ended"      // of a credential

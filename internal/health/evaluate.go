@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -302,11 +303,24 @@ func (e *evaluation) verification() Condition {
 	case !v.Whole:
 		c := Condition{
 			Status: Warning, Reason: ReasonIncomplete, State: Gap,
-			Message: fmt.Sprintf("the verification of %s found %s missing and %d lost (%s %% are there). What is missing was queued to be read again",
+			Message: fmt.Sprintf("the verification of %s found %s missing and %d lost (%s %% are there). ",
 				v.At.UTC().Format(time.RFC3339), count(v.Missing, "unit"), v.Lost, percent(v.CoveragePercent)),
 			Hint: "wait for the next verification or run one now; what is lost Microsoft no longer serves",
 		}
+		if v.Queued {
+			c.Message += "What is missing was queued to be read again"
+		} else {
+			c.Message += "The next verification that runs by itself queues what is missing"
+			c.Hint = "sluice verify --repair queues it now; what is lost Microsoft no longer serves"
+		}
 		return c
+	case v.Surplus > 0:
+		return Condition{
+			Status: Warning, Reason: ReasonSurplus,
+			Message: fmt.Sprintf("the verification of %s found %s of which the lake has more than it should",
+				v.At.UTC().Format(time.RFC3339), count(v.Surplus, "unit")),
+			Hint: "the verification of the connector lists which; nothing is missing, and this is a mistake of Sluice: please report it",
+		}
 	case e.now.Sub(v.At) <= verifyOverdue || e.stopped:
 	case e.now.Sub(e.ev.RunningSince) <= verifyCatchUp:
 		return Condition{
@@ -328,10 +342,7 @@ func (e *evaluation) verification() Condition {
 
 // percent never rounds up to 100 what is less.
 func percent(p float64) string {
-	if text := fmt.Sprintf("%.2f", p); text != "100.00" || p >= 100 {
-		return text
-	}
-	return "99.99"
+	return fmt.Sprintf("%.2f", math.Floor(p*100+1e-9)/100)
 }
 
 func (e *evaluation) credential() Condition {

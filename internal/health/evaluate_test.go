@@ -58,9 +58,18 @@ func TestEvaluate(t *testing.T) {
 		{name: "waiting for days", change: func(in *Input) { in.Landed, in.LastData = 0, time.Time{} }, state: Waiting, about: FirstData, status: Info, reason: ReasonWaiting, message: "no content for 30 days", hint: "auditing"},
 		{name: "lost", change: func(in *Input) { in.Lost = 2 }, state: Gap, about: Completeness, status: Warning, reason: ReasonLost, message: "2 units that Microsoft no longer serves"},
 		{name: "gap", change: func(in *Input) { in.Gaps, in.GapReason = 1, "the server was off for 9 days" }, state: Gap, about: Completeness, status: Warning, reason: ReasonGap, message: "1 interval of which nobody can say that all was collected (the server was off for 9 days)"},
-		{name: "incomplete", change: func(in *Input) {
-			in.Verified = Verified{At: noon, Missing: 3, Lost: 1, CoveragePercent: 99.9999}
-		}, state: Gap, about: Verification, status: Warning, reason: ReasonIncomplete, message: "3 units missing and 1 lost (99.99 % are there)"},
+		{
+			name: "incomplete", change: func(in *Input) {
+				in.Verified = Verified{At: noon, Missing: 3, Lost: 1, CoveragePercent: 99.9999, Queued: true}
+			}, state: Gap, about: Verification, status: Warning, reason: ReasonIncomplete,
+			message: "3 units missing and 1 lost (99.99 % are there). What is missing was queued",
+		},
+		{name: "incomplete, nothing is queued", change: func(in *Input) {
+			in.Verified = Verified{At: noon, Missing: 3, CoveragePercent: 99}
+		}, state: Gap, about: Verification, status: Warning, reason: ReasonIncomplete, message: "The next verification that runs by itself queues"},
+		{name: "more than there should be", change: func(in *Input) {
+			in.Verified = Verified{At: noon, Whole: true, Surplus: 2, CoveragePercent: 100}
+		}, state: OK, about: Verification, status: Warning, reason: ReasonSurplus, message: "2 units of which the lake has more than it should"},
 		{name: "a gap is told before waiting", change: func(in *Input) { in.Landed, in.Lost = 0, 1 }, state: Gap, about: FirstData, status: Info, reason: ReasonWaiting},
 		{name: "not verified for long", change: func(in *Input) { in.Verified.At = noon.Add(-72 * time.Hour) }, state: OK, about: Verification, status: Warning, reason: ReasonOverdue, message: "3 days old"},
 		{

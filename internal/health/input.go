@@ -47,8 +47,10 @@ type Trouble struct {
 type Verified struct {
 	At              time.Time // when it ended; zero before the first
 	Whole           bool      // nothing is missing or lost
+	Queued          bool      // what is missing was queued to be read again
 	CoveragePercent float64
 	Missing, Lost   int64  // units
+	Surplus         int64  // units of which the lake has more than it should
 	Note            string // what limits the verdict
 }
 

@@ -477,6 +477,30 @@ func BenchmarkNormalize(b *testing.B) {
 	benchmarkRecords(b, func(raw []byte, members []rawjson.Member) { n.Normalize(env, raw, members, row) })
 }
 
+// TestQuarantineIsJSON: whatever was malformed, the answer is not.
+func TestQuarantineIsJSON(t *testing.T) {
+	meta := Meta{ID: "q:1", Index: record.Quarantine, Reason: "not JSON", Offset: 7}
+	for raw, want := range map[string]string{
+		"not json": `"not json"`, `{"Id":"m2"`: `"{\"Id\":\"m2\""`, "": `""`, "a\nb": `"a\nb"`, "\"x\xff\"": "\"\\\"x\uFFFD\\\"\"", `1},"_id":{"a":2`: `"1},\"_id\":{\"a\":2"`,
+		"[1, 2]": "[1, 2]", " 42\n": "42", "null": "null",
+	} {
+		text := AppendRecord(nil, NewRow(), meta, Office365, []byte(raw))
+		var got struct {
+			ID        string          `json:"_id"`
+			Reason    string          `json:"reason"`
+			Offset    int64           `json:"offset"`
+			Office365 json.RawMessage `json:"office365"`
+		}
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Errorf("%q: %v in %s", raw, err, text)
+			continue
+		}
+		if got.ID != "q:1" || got.Reason != "not JSON" || got.Offset != 7 || raw != "null" && string(got.Office365) != want {
+			t.Errorf("%q: %s", raw, text)
+		}
+	}
+}
+
 func BenchmarkAppendRecord(b *testing.B) {
 	n := newNormalizer(b)
 	row := NewRow()

@@ -2,8 +2,10 @@ package normalize
 
 import (
 	"bytes"
+	"encoding/json"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"sluice/internal/rawjson"
 	"sluice/internal/record"
@@ -21,6 +23,9 @@ type Meta struct {
 	Unit      string // _unit
 	Batch     int64  // _batch
 	RunID     string // may be empty
+	// Quarantine: why it is no record, and where in the unit's body it stood. Absent without a reason.
+	Reason string
+	Offset int64
 }
 
 // path is a column's name, split at its dots.
@@ -58,11 +63,25 @@ func AppendRecord(dst []byte, row *Row, meta Meta, vendorKey string, raw []byte)
 		dst = append(dst, '}')
 	}
 	dst = appendIngest(dst, row, meta)
+	if meta.Reason != "" {
+		dst = append(dst, `,"offset":`...)
+		dst = strconv.AppendInt(dst, meta.Offset, 10)
+		dst = append(dst, `,"reason":`...)
+		dst = rawjson.AppendQuoted(dst, meta.Reason, 0)
+	}
 	dst = append(dst, ',')
 	dst = rawjson.AppendQuoted(dst, vendorKey, 0)
 	dst = append(dst, ':')
-	dst = append(dst, bytes.TrimSpace(raw)...)
-	return append(dst, '}')
+	return append(appendVendor(dst, meta.Index, raw), '}')
+}
+
+// appendVendor appends the Microsoft record. What was quarantined need not be JSON: it stands as a text then, in which bytes
+// that are no UTF-8 are replaced.
+func appendVendor(dst []byte, index record.Index, raw []byte) []byte {
+	if index == record.Quarantine && (!utf8.Valid(raw) || !json.Valid(raw)) {
+		return rawjson.AppendQuoted(dst, strings.ToValidUTF8(string(raw), "\uFFFD"), 0)
+	}
+	return append(dst, bytes.TrimSpace(raw)...)
 }
 
 // appendPath closes and opens objects on the way from the last column to the next and writes its key. It returns the

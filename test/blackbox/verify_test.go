@@ -147,6 +147,18 @@ func TestVerifyFindsADeletedLakeFile(t *testing.T) {
 	if missing != report.Totals.MissingRecords {
 		t.Errorf("the units miss %d records, the totals %d", missing, report.Totals.MissingRecords)
 	}
+	// What is well in one minute does not make the whole well.
+	p.verify(0, "--since", "1m")
+	gaps := 0
+	for _, s := range p.status() {
+		if s.State == "data gap" && s.CoveragePercent != nil && *s.CoveragePercent < 100 {
+			gaps++
+		}
+	}
+	if gaps == 0 {
+		t.Error("the status forgot what is missing after a verification of the last minute")
+	}
+	p.run("status", connector, "--conditions").wants(t, 0, "queues what is missing")
 	p.heals(sim, report.Totals.Missing, before.Totals.Records)
 	p.run("lake", "check").wants(t, 0)
 }
