@@ -15,10 +15,16 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/internal/fault"
+	"sluice/internal/lake"
+	"sluice/internal/lake/engine"
+	"sluice/internal/lake/engine/enginetest"
 	"sluice/internal/search"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	enginetest.RunChild(engine.Hooks{Rebuild: lake.Rebuild})
+	goleak.VerifyTestMain(m)
+}
 
 func TestSpaceGuard(t *testing.T) {
 	const floor = 512 << 20
