@@ -99,6 +99,19 @@ func TestClockThatIsPutRight(t *testing.T) {
 	}
 }
 
+// TestMarksOfAClockThatWasAhead: a service that does not tell its time. What it lists late is found by sweeps, which are not
+// done for days yet by the marks that were made under the wrong time.
+func TestMarksOfAClockThatWasAhead(t *testing.T) {
+	h := newHarness(t)
+	src := newFakeSource()
+	o := newOneFeed(h, h.start(), src)
+	o.now.move(5 * 24 * time.Hour)
+	o.listed(0)
+	o.now.move(-5 * 24 * time.Hour)
+	src.add(general, "late", time.Now().Add(-20*time.Hour), rec("1", ""))
+	o.listed(1)
+}
+
 // TestRetriesDoNotWaitForAClockThatWasSetBack: the next try of a unit was minutes away, by a clock that was a day ahead.
 func TestRetriesDoNotWaitForAClockThatWasSetBack(t *testing.T) {
 	o, src := newClockedFeed(t)

@@ -44,9 +44,39 @@ func listing() []Mutation {
 		},
 		{
 			Name: "a gap is recorded", Keeps: []string{"law 1"}, File: file,
-			Old:  `if m.ListedUntil.IsZero() || !m.ListedUntil.Before(oldest) {`,
+			Old:  `if from.IsZero() || !from.Before(oldest) {`,
 			New:  `if !oldest.IsZero() {`,
 			Test: Test{Package: collect, Name: "TestGapAfterALongOutage"}, Fails: `want one from`,
+		},
+		{
+			Name: "the time in which a subscription was off is a gap", Keeps: []string{"law 1", "law 5"}, File: file,
+			Old:  `if slices.Contains(started, f.contentType) {`,
+			New:  `if slices.Contains(started, "") {`,
+			Test: Test{Package: collect, Name: "TestSubscriptionThatWasOff"}, Fails: `want one of an hour`,
+		},
+		{
+			Name: "marks of the future are not believed", Keeps: []string{"law 1"}, File: file,
+			Old:  `if t.After(now.Add(skewLimit)) {`,
+			New:  `if t.After(now.Add(skewLimit * 1e6)) {`,
+			Test: Test{Package: collect, Name: "TestMarksOfAClockThatWasAhead"}, Fails: `units are listed`,
+		},
+		{
+			Name: "a part that was refused keeps its unit open", Keeps: []string{"rule 4", "law 1"}, File: "internal/collect/publisher.go",
+			Old:  `f.complete = f.complete && (f.total == nil || !f.total.refused)`,
+			New:  `f.complete = f.complete && (f.total == nil || f.total != nil)`,
+			Test: Test{Package: collect, Name: "TestAPartThatWasRefusedKeepsTheUnitOpen"}, Fails: `records landed, want 2`,
+		},
+		{
+			Name: "a journal that lost its end is looked into", Keeps: []string{"rule 10"}, File: "internal/collect/recover.go",
+			Old:  `if there = there || b.Position.Seq < r.first; !there {`,
+			New:  `if there = true; !there {`,
+			Test: Test{Package: collect, Name: "TestJournalThatLostItsNewestMessages"}, Fails: `the lake has 8 records, want 18`,
+		},
+		{
+			Name: "recovery waits for a lake that does not answer", Keeps: []string{"rule 3"}, File: "internal/collect/recover.go",
+			Old:  `if kind := fault.KindOf(err); kind != fault.Unavailable && kind != fault.Full {`,
+			New:  `if kind := fault.KindOf(err); kind != fault.Full {`,
+			Test: Test{Package: collect, Name: "TestOlderState"}, Fails: `publisher: `,
 		},
 		{
 			Name: "a body that was cut is fetched again", Keeps: []string{"rule 4"}, File: "internal/collect/fetch.go",
