@@ -8,6 +8,7 @@ import (
 
 	"sluice/internal/collect"
 	"sluice/internal/config"
+	"sluice/internal/fault"
 	"sluice/internal/journal"
 	"sluice/internal/lake"
 	"sluice/internal/record"
@@ -247,8 +248,10 @@ func (t *trimmer) run(ctx context.Context) error {
 // when ctx ended.
 func (t *trimmer) start(ctx context.Context) bool {
 	for {
-		if err := t.makeRoom(ctx); err != nil && ctx.Err() == nil {
-			t.a.log.Warn("trim journal before the start", "error", err.Error())
+		if fault.Is(t.a.svc.publisher.Problem(), fault.Full) {
+			if err := t.makeRoom(ctx); err != nil && ctx.Err() == nil {
+				t.a.log.Warn("trim journal before the start", "error", err.Error())
+			}
 		}
 		select {
 		case <-t.a.svc.publisher.Ready():

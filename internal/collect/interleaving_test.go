@@ -123,6 +123,36 @@ func TestJournalThatLostItsNewestMessages(t *testing.T) {
 	p.eachOnce(19)
 }
 
+// TestJournalThatIsTrimmedDuringRecovery: what the lake has is not missed because the journal has it no more.
+func TestJournalThatIsTrimmedDuringRecovery(t *testing.T) {
+	p := newProof(t, 3)
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 3)
+	r.stop()
+	if published, err := p.state.Published(t.Context()); err != nil || len(published) == 0 {
+		t.Fatalf("published %v, %v: this test shows nothing", published, err)
+	}
+	again := NewPublisher(r.publisher.cfg)
+	if err := again.acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first, _, err := p.journal.Bounds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.last, err = again.fence(t.Context(), state.Position{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.journal.Trim(t.Context(), again.last-1); err != nil {
+		t.Fatal(err)
+	}
+	rec := &recovery{p: again, first: first}
+	if err := rec.checkPublished(t.Context()); err != nil || rec.vanished != 0 {
+		t.Errorf("%d batches vanished, %v", rec.vanished, err)
+	}
+}
+
 // stopBetweenPublishAndConfirm leaves a batch of a new unit behind that is in the journal and not confirmed.
 func (p *proof) stopBetweenPublishAndConfirm(r *running) {
 	p.t.Helper()

@@ -145,7 +145,7 @@ func (r *recovery) run(ctx context.Context) error {
 }
 
 // checkPublished looks for published batches that vanished before the lake had them. A journal loses its newest messages
-// or all: what is before one that is there is there. That a sequence is in use says nothing, fences may have it.
+// or all: what is before one that is there is there.
 func (r *recovery) checkPublished(ctx context.Context) error {
 	p := r.p
 	published, err := p.cfg.State.Published(ctx)
@@ -156,8 +156,8 @@ func (r *recovery) checkPublished(ctx context.Context) error {
 	stream, there := p.cfg.Journal.StreamID(), false
 	for _, b := range published {
 		if b.Position.Stream == stream && b.Position.Seq < p.last {
-			if there = there || b.Position.Seq < r.first; !there { // or trimmed, because the lake has it
-				if there, err = p.cfg.Journal.Find(ctx, b.Position.Seq, "", b.Number); err != nil {
+			if !there {
+				if there, err = r.hasMessage(ctx, b); err != nil {
 					return err
 				}
 			}
@@ -176,6 +176,17 @@ func (r *recovery) checkPublished(ctx context.Context) error {
 	return nil
 }
 
+// hasMessage reports whether the journal has a published batch, or had it until the lake had it. That its sequence is in use
+// says nothing, fences may have it. The journal may be trimmed at this moment: where it begins is looked at last.
+func (r *recovery) hasMessage(ctx context.Context, b state.PublishedBatch) (bool, error) {
+	found, err := r.p.cfg.Journal.Find(ctx, b.Position.Seq, "", b.Number)
+	if err != nil || found {
+		return found, err
+	}
+	first, _, err := r.p.cfg.Journal.Bounds(ctx)
+	return b.Position.Seq < first, err
+}
+
 // adoptLake takes the ids of records that the lake has and the state does not know, where the journal does not reach
 // back so far any more.
 func (r *recovery) adoptLake(ctx context.Context) error {
@@ -191,7 +202,6 @@ func (r *recovery) adoptLake(ctx context.Context) error {
 	if err != nil || last <= r.confirmed.Seq {
 		return err
 	}
-	p.log.Warn("the state database is older than the lake: reading ids from the lake", "from", r.confirmed.Seq+1, "to", last)
 	a := &adopter{r: r, open: map[int64]bool{}}
 	for _, b := range list {
 		a.open[b.Number] = true
@@ -202,6 +212,9 @@ func (r *recovery) adoptLake(ctx context.Context) error {
 		}
 		if row.Seq >= r.first {
 			break // the journal has it
+		}
+		if a.number == 0 {
+			p.log.Warn("the state database is older than the lake: reading ids from the lake", "from", row.Seq, "to", last)
 		}
 		if err := a.add(ctx, row); err != nil {
 			return err

@@ -68,9 +68,15 @@ func listing() []Mutation {
 		},
 		{
 			Name: "a journal that lost its end is looked into", Keeps: []string{"rule 10"}, File: "internal/collect/recover.go",
-			Old:  `if there = there || b.Position.Seq < r.first; !there {`,
-			New:  `if there = true; !there {`,
+			Old:  `return b.Position.Seq < first, err`,
+			New:  `return b.Position.Seq < first+1<<40, err`,
 			Test: Test{Package: collect, Name: "TestJournalThatLostItsNewestMessages"}, Fails: `the lake has 8 records, want 18`,
+		},
+		{
+			Name: "what was trimmed during recovery is not missed", Keeps: []string{"rule 10", "law 2"}, File: "internal/collect/recover.go",
+			Old:  `return b.Position.Seq < first, err`,
+			New:  `return b.Position.Seq < first-first, err`,
+			Test: Test{Package: collect, Name: "TestJournalThatIsTrimmedDuringRecovery"}, Fails: `batches vanished`,
 		},
 		{
 			Name: "recovery waits for a lake that does not answer", Keeps: []string{"rule 3"}, File: "internal/collect/recover.go",
