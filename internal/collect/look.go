@@ -78,7 +78,11 @@ func (w *fetcher) failLook(ctx context.Context, u task, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	next := w.f.r.deps.Clock.Now().Add(w.f.slow(err, Backoff(err, u.Looks+1)))
+	wait := w.f.slow(err, Backoff(err, u.Looks+1))
+	if !passing(err) { // such as a bad address that a damaged listing brought: the next listing of everything has a better one
+		wait = max(wait, lookAfter)
+	}
+	next := w.f.r.deps.Clock.Now().Add(wait)
 	if gone(err) || u.Looks >= lookLimit || !u.Expires.IsZero() && next.After(u.Expires) {
 		next = time.Time{}
 	}

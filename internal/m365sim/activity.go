@@ -87,7 +87,7 @@ func (s *Sim) serveAPI(req *http.Request, origin string) (a attempt) {
 		a.reply = s.operate(&o)
 		delivered := a.reply.status == http.StatusOK && (!struck || f.Kind == Slow || f.Kind == Stall)
 		if delivered && a.blob.feed != nil {
-			s.ledger.serve(a.blob)
+			s.ledger.serve(a.blob, s.grown(a.blob, s.produced()))
 		}
 		if delivered || struck && (f.Kind == NextV1 || f.Kind == NextEndtime) {
 			s.ledger.name(o.names)

@@ -15,9 +15,10 @@ type BlobTruth struct {
 	Created     time.Time `json:"created"`
 	Appears     time.Time `json:"appears"` // from then on it is listed
 	Expires     time.Time `json:"expires"`
-	Listed      int       `json:"listed"` // undamaged pages of listings that named it
-	Served      int       `json:"served"` // undamaged answers with its records, also with a part of them
-	Gone        bool      `json:"gone"`   // a client was told once that it does not exist or has expired by a fault
+	Listed      int       `json:"listed"`   // undamaged pages of listings that named it
+	Served      int       `json:"served"`   // undamaged answers with its records, also with a part of them
+	Outdated    bool      `json:"outdated"` // it has grown since it was last served
+	Gone        bool      `json:"gone"`     // a client was told once that it does not exist or has expired by a fault
 	Readable    bool      `json:"readable"`
 	Records     int       `json:"records"`   // array elements, repeats and malformed ones included
 	Malformed   int       `json:"malformed"` // array elements that are no records
@@ -60,6 +61,7 @@ func (s *Sim) blobsOf(ctx context.Context, f *feed, withItems bool, yield func(B
 			if withItems {
 				s.fill(&b, k, asOf)
 			}
+			b.Outdated = b.Served > 0 && s.grown(k, asOf) && !s.ledger.hasWhole(k)
 			b.Readable = s.listable(k, asOf, subs) && s.readable(k, asOf) && now.Before(b.Expires)
 			if err := yield(b); err != nil {
 				return err

@@ -14,12 +14,13 @@ type ledger struct {
 	mu     sync.Mutex
 	listed map[blobKey]int  // guarded by mu
 	served map[blobKey]int  // guarded by mu
+	whole  map[blobKey]bool // served when it did not grow any more; guarded by mu
 	gone   map[blobKey]bool // guarded by mu
 	lost   map[blobKey]bool // guarded by mu
 }
 
 func newLedger() *ledger {
-	return &ledger{listed: map[blobKey]int{}, served: map[blobKey]int{}, gone: map[blobKey]bool{}, lost: map[blobKey]bool{}}
+	return &ledger{listed: map[blobKey]int{}, served: map[blobKey]int{}, whole: map[blobKey]bool{}, gone: map[blobKey]bool{}, lost: map[blobKey]bool{}}
 }
 
 // name records that a client was given a listing with these elements.
@@ -44,10 +45,19 @@ func (l *ledger) lose(k blobKey) {
 	}
 }
 
-func (l *ledger) serve(k blobKey) {
+func (l *ledger) serve(k blobKey, grown bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.served[k]++
+	if grown {
+		l.whole[k] = true
+	}
+}
+
+func (l *ledger) hasWhole(k blobKey) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.whole[k]
 }
 
 func (l *ledger) state(k blobKey) (served, lost bool) {

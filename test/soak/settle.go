@@ -51,11 +51,11 @@ func (u *run) settle(ctx context.Context) error {
 		if err := u.until(ctx, u.time.passed(u.start)+secondLookBy); err != nil {
 			return err
 		}
-		if err := u.quiet(ctx); err != nil {
-			return err
-		}
 	}
-	return u.wait(ctx, before)
+	if err := u.wait(ctx, before); err != nil || u.plan.Scenario.Growing.Share == 0 {
+		return err
+	}
+	return u.quiet(ctx)
 }
 
 // Second looks leave no trace in the queue; they are over when nothing was read for so long.
@@ -142,7 +142,7 @@ func (u *run) unsettled(ctx context.Context, before map[string]int) (left int64,
 		}
 	}
 	collectors := u.collectors()
-	var unseen, readable int64
+	var unseen, readable, outdated int64
 	err = u.sim.Blobs(ctx, false, func(b m365sim.BlobTruth) error {
 		n := int64(collectors[feedKey{b.Tenant, b.ContentType}])
 		if !b.Readable || b.Gone || n == 0 {
@@ -152,6 +152,9 @@ func (u *run) unsettled(ctx context.Context, before map[string]int) (left int64,
 		if b.Listed == before[b.ContentID] {
 			unseen++
 		}
+		if b.Outdated && !u.plan.Scenario.Recut { // else its parts were read, which the service does not count
+			outdated++
+		}
 		return nil
 	})
 	switch {
@@ -159,10 +162,12 @@ func (u *run) unsettled(ctx context.Context, before map[string]int) (left int64,
 		return math.MaxInt64 - 1, err.Error()
 	case unseen > 0:
 		why = fmt.Sprintf("%d blobs can be read and were not listed again; %s", unseen, why)
+	case why == "" && outdated > 0:
+		why = fmt.Sprintf("%d blobs have grown and were not read again", outdated)
 	case why == "" && listed < readable:
 		why = fmt.Sprintf("%d units are known, %d blobs can be read", listed, readable)
 	}
-	return left + unseen + max(readable-listed, 0), why
+	return left + unseen + outdated + max(readable-listed, 0), why
 }
 
 // collectors tells how many connectors collect each feed.
