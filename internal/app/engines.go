@@ -54,7 +54,8 @@ func (a *application) openLake(ctx context.Context) error {
 		return err
 	}
 	a.onClose(func() { _ = a.svc.lake.Close() })
-	plan, err := a.svc.lake.Plan(ctx, lake.PlanRequest{Index: lake.Indices()})
+	// Only the time of the newest commit is wanted, before this process commits: nothing of the files.
+	plan, err := a.svc.lake.Plan(ctx, lake.PlanRequest{Index: lake.Indices(), From: a.Clock.Now()})
 	if err != nil {
 		return err
 	}

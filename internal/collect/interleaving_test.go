@@ -56,14 +56,7 @@ func TestOlderStateWithAnOpenBatch(t *testing.T) {
 	r.manager.Start(p.cfg)
 	p.waitLanded(general, 4)
 	r.stop()
-	p.lake.keep(t.Context())
-	_, last, err := p.journal.Bounds(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.journal.Trim(t.Context(), last); err != nil {
-		t.Fatal(err)
-	}
+	p.trimAll()
 	restore()
 	r = p.start()
 	r.manager.Start(p.cfg)
@@ -170,6 +163,20 @@ func (p *proof) stopBetweenPublishAndConfirm(r *running) {
 	if _, err := p.journal.Publish(p.t.Context(), open[0].Epoch, open[0].Number, encoded(p.t, unit, "last"), last); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// trimAll puts what the journal has into the lake and removes it from the journal. It returns the last sequence.
+func (p *proof) trimAll() (last uint64) {
+	p.t.Helper()
+	p.lake.keep(p.t.Context())
+	_, last, err := p.journal.Bounds(p.t.Context())
+	if err == nil {
+		err = p.journal.Trim(p.t.Context(), last)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return last
 }
 
 // copyJournal copies the folder of the journal and returns what puts the copy back.

@@ -239,17 +239,6 @@ func (p *Publisher) drain(ctx context.Context) error {
 	}
 }
 
-func (p *Publisher) refuseQueued() {
-	for {
-		select {
-		case f := <-p.queue:
-			p.finish([]*fragment{f}, fault.New(fault.Canceled, "publish", "stopped"))
-		default:
-			return
-		}
-	}
-}
-
 func (p *Publisher) renew(ctx context.Context) error {
 	for p.cfg.Clock.Sleep(ctx, termFor/3) == nil {
 		if err := p.cfg.State.RenewTerm(ctx, p.term, termFor); fault.Is(err, fault.Conflict) {
@@ -257,58 +246,6 @@ func (p *Publisher) renew(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// reserve takes n bytes of the memory budget, waiting for them.
-func (p *Publisher) reserve(ctx context.Context, n int64) error {
-	return p.memory.Acquire(ctx, min(n, p.budget))
-}
-
-// tryReserve takes n more bytes if they are there.
-func (p *Publisher) tryReserve(n int64) bool { return p.memory.TryAcquire(n) }
-
-func (p *Publisher) release(n int64) {
-	if n > 0 {
-		p.memory.Release(min(n, p.budget))
-	}
-}
-
-// submit hands a fragment over. After an error the fragment stays with the caller.
-func (p *Publisher) submit(ctx context.Context, f *fragment) error {
-	select {
-	case p.queue <- f:
-		select {
-		case <-p.stopped: // nobody reads the queue any more
-			p.refuseQueued()
-		default:
-		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-p.stopped:
-		return fault.New(fault.Canceled, "publish", "stopped")
-	}
-}
-
-// gather waits a moment for fragments that can share first's batch.
-func (p *Publisher) gather(ctx context.Context, first *fragment) []*fragment {
-	group := []*fragment{first}
-	bytes, records := first.bytes, len(first.items)
-	wait := time.NewTimer(groupFor)
-	defer wait.Stop()
-	for bytes < batchBytes && records < batchLimit/2 {
-		select {
-		case f := <-p.queue:
-			group = append(group, f)
-			bytes += f.bytes
-			records += len(f.items)
-		case <-wait.C:
-			return group
-		case <-ctx.Done():
-			return group
-		}
-	}
-	return group
 }
 
 // work takes a group of fragments all the way to the journal. It returns an error only when this publisher must stop.
