@@ -14,6 +14,9 @@ import (
 // requestFor bounds the requests that open or replace the stream.
 const requestFor = time.Minute
 
+// recreateFor is how long a stream is tried to be made after a deletion.
+const recreateFor = 10 * time.Second
+
 const opOpen = "open journal stream"
 
 // openStream finds the stream or creates it, and brings its budget up to date.
@@ -91,7 +94,7 @@ func (j *Journal) Replace(ctx context.Context, firstSeq uint64) (uint64, error) 
 		return 0, j.unavailable(op, err)
 	}
 	firstSeq = max(firstSeq, 1)
-	stream, err := j.createStream(ctx, firstSeq)
+	stream, err := j.recreateStream(ctx, firstSeq)
 	if err != nil {
 		return 0, j.unavailable(op, err)
 	}
@@ -106,6 +109,30 @@ func (j *Journal) Replace(ctx context.Context, firstSeq uint64) (uint64, error) 
 	}
 	j.log.Warn("the journal was replaced by an empty one", "old", old, "new", j.StreamID(), "first_sequence", firstSeq)
 	return firstSeq, nil
+}
+
+// recreateStream makes the stream after another one was deleted. A NATS server removes the folders of an account without
+// streams after it has answered the deletion, and says 10049 when it takes the folder of a new stream away with them:
+// that is tried again for a while.
+func (j *Journal) recreateStream(ctx context.Context, first uint64) (jetstream.Stream, error) {
+	const createFailed jetstream.ErrorCode = 10049
+	enough := time.After(recreateFor)
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		stream, err := j.createStream(ctx, first)
+		var api *jetstream.APIError
+		if !errors.As(err, &api) || api.ErrorCode != createFailed {
+			return stream, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-enough:
+			return nil, err
+		case <-again.C:
+		}
+	}
 }
 
 func (j *Journal) handle() jetstream.Stream {

@@ -181,6 +181,32 @@ func TestReplaceOnCluster(t *testing.T) {
 	}
 }
 
+// TestAStreamIsMadeInSpiteOfACleanup: after a deletion the server removes folders for a while, in which a new stream may
+// not find its own. A file in the place of the folder stands for that; the server removes it after it refused the stream.
+func TestAStreamIsMadeInSpiteOfACleanup(t *testing.T) {
+	s := outside(t)
+	j := open(t, Config{URL: s.ClientURL()})
+	if err := j.js.DeleteStream(t.Context(), streamName); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Jsz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams := filepath.Join(before.Config.StoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams")
+	eventually(t, "a file in the place of the stream's folder", func() bool {
+		return os.MkdirAll(streams, 0o755) == nil && os.WriteFile(filepath.Join(streams, streamName), nil, 0o600) == nil
+	})
+	if first, err := j.Replace(t.Context(), 7); err != nil || first != 7 {
+		t.Fatalf("replacing: %d, %v", first, err)
+	}
+	bounds(t, j, 7, 6)
+	const missing = 2 // the stream that is gone is asked for and deleted
+	if after, err := s.Jsz(nil); err != nil || after.API.Errors <= before.API.Errors+missing {
+		t.Errorf("%v; the server refused %d requests: the stream was made at once", err, after.API.Errors-before.API.Errors)
+	}
+}
+
 // TestBudget fills the budget, waits as collecting does, trims and goes on.
 func TestBudget(t *testing.T) {
 	dir := t.TempDir()
