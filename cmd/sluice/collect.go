@@ -66,9 +66,11 @@ func (c *cli) checkTimes(since, until string) error {
 // follow shows a job until it is done.
 func (c *cli) follow(ctx context.Context, server *client.Client, job api.Job) error {
 	bar := c.bar(1, "units", false)
-	job, err := server.Watch(ctx, job.ID, func(j api.Job) {
-		bar.limit(max(j.Listed, 1))
-		bar.set(j.Landed + j.Lost)
+	job, err := waiting(ctx, c, server, func() (api.Job, error) {
+		return server.Watch(ctx, job.ID, func(j api.Job) {
+			bar.limit(max(j.Listed, 1))
+			bar.set(j.Landed + j.Lost)
+		})
 	})
 	bar.close()
 	if err != nil {

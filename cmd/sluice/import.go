@@ -104,13 +104,13 @@ func (c *cli) importFiles(ctx context.Context, server *client.Client, id string,
 
 // finish waits until the records can be searched. What went wrong with single files is known from their results.
 func (c *cli) finish(ctx context.Context, server *client.Client, id string) error {
-	_, err := server.FinishImport(ctx, id)
+	_, err := waiting(ctx, c, server, func() (api.Import, error) { return server.FinishImport(ctx, id) })
 	return err
 }
 
 func (c *cli) importFile(ctx context.Context, server *client.Client, id, name string) (api.FileResult, error) {
 	if name == "-" {
-		return server.ImportFile(ctx, id, "stdin", c.in, -1)
+		return c.send(ctx, server, id, "stdin", c.in, -1)
 	}
 	file, err := os.Open(name)
 	if err != nil {
@@ -127,11 +127,15 @@ func (c *cli) importFile(ctx context.Context, server *client.Client, id, name st
 	}
 	bar := c.bar(size, name, true)
 	defer bar.close()
-	result, err := server.ImportFile(ctx, id, name, bar.reader(file), size)
+	result, err := c.send(ctx, server, id, name, bar.reader(file), size)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return result, fault.New(fault.Unavailable, "", "the file changed while it was read").WithCause(err)
 	}
 	return result, err
+}
+
+func (c *cli) send(ctx context.Context, server *client.Client, id, name string, body io.Reader, size int64) (api.FileResult, error) {
+	return waiting(ctx, c, server, func() (api.FileResult, error) { return server.ImportFile(ctx, id, name, body, size) })
 }
 
 // printImport prints one line per file, and what was wrong in them on standard error.

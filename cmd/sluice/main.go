@@ -61,6 +61,8 @@ type cli struct {
 	data     string        // flag --data
 	answers  *bufio.Reader // of in, once a question was asked
 	started  bool          // a command began to run: errors before that are wrong usage
+
+	problemEvery time.Duration // 0: the constant of the same name
 }
 
 // run runs one command line and returns the exit code.

@@ -172,7 +172,12 @@ func TestInterrupt(t *testing.T) {
 // serveTest serves the API of a fake until the test ends. It returns the environment of a client of it.
 func serveTest(t *testing.T) func(name string) string {
 	t.Helper()
-	handler, err := api.New(api.Options{Service: apitest.New(), Token: secret.New(apitest.Token)})
+	return serve(t, apitest.New())
+}
+
+func serve(t *testing.T, service api.Service) func(name string) string {
+	t.Helper()
+	handler, err := api.New(api.Options{Service: service, Token: secret.New(apitest.Token)})
 	if err != nil {
 		t.Fatal(err)
 	}

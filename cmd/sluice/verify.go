@@ -130,8 +130,12 @@ func verifyHeader(first ...string) []string {
 }
 
 func verifyCells(n api.VerifyCounts, coverage float64, first ...string) []string {
+	share := percent(coverage, n.Whole())
+	if n.Undecided() {
+		share = "-"
+	}
 	return append(first, count(n.Listed), count(n.Landed), count(n.Missing), count(n.Lost), count(n.Surplus), count(n.Waiting), count(n.Records),
-		count(n.DroppedRecords), percent(coverage, n.Whole()))
+		count(n.DroppedRecords), share)
 }
 
 // percent prints a coverage with two digits, rounded down; what is not whole never reads as 100.00%.

@@ -43,6 +43,22 @@ func TestPercentNeverRoundsUp(t *testing.T) {
 	}
 }
 
+func TestNoCoverageWithoutAVerdict(t *testing.T) {
+	for want, n := range map[string]api.VerifyCounts{
+		"-":       {Listed: 5, Waiting: 5},
+		"100.00%": {Listed: 5, Waiting: 4, Landed: 1},
+		"0.00%":   {Listed: 5, Waiting: 4, Missing: 1},
+	} {
+		cells := verifyCells(n, n.Coverage())
+		if got := cells[len(cells)-1]; got != want {
+			t.Errorf("%+v reads %s, want %s", n, got, want)
+		}
+	}
+	if cells := verifyCells(api.VerifyCounts{}, 100); cells[len(cells)-1] != "100.00%" {
+		t.Errorf("nothing listed reads %s", cells[len(cells)-1])
+	}
+}
+
 func reported(change func(*api.VerifyReport)) api.VerifyReport {
 	r := api.VerifyReport{Connector: "contoso", Since: apitest.Now.Add(-time.Hour), Until: apitest.Now, Feeds: []api.VerifyFeed{{Connector: "contoso"}}}
 	change(&r)

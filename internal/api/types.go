@@ -14,6 +14,7 @@ type Info struct {
 	Started   time.Time `json:"started" doc:"When the server started"`
 	DataDir   string    `json:"data_dir" doc:"Data folder of the server"`
 	Demo      bool      `json:"demo" doc:"The server collects from a simulated Microsoft tenant"`
+	Problem   *Failure  `json:"problem,omitempty" doc:"Why nothing can be written at the moment; what is collected waits"`
 }
 
 // Kind is a kind of configured entry.

@@ -57,6 +57,9 @@ type VerifyCounts struct {
 // Whole reports whether nothing is missing. Waiting units are neither.
 func (c VerifyCounts) Whole() bool { return c.Missing == 0 && c.Lost == 0 && c.MissingRecords == 0 }
 
+// Undecided reports whether units wait and none has a verdict yet: a coverage would say nothing.
+func (c VerifyCounts) Undecided() bool { return c.Waiting > 0 && c.Landed+c.Missing+c.Lost == 0 }
+
 // Coverage is the share of units with a verdict that landed, in percent: 100 when there are none, and 100 only when
 // nothing is missing.
 func (c VerifyCounts) Coverage() float64 {

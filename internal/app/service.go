@@ -67,7 +67,9 @@ type runnerWithState struct {
 
 // Info implements api.Reporter.
 func (s *service) Info(context.Context) (api.Info, error) {
-	return api.Info{Version: s.version, GoVersion: runtime.Version(), Started: s.started, DataDir: s.dataDir, Demo: s.demo}, nil
+	return api.Info{
+		Version: s.version, GoVersion: runtime.Version(), Started: s.started, DataDir: s.dataDir, Demo: s.demo, Problem: failure(s.publisher.Problem()),
+	}, nil
 }
 
 // searchable waits until everything that is in the journal now can be searched.

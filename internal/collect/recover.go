@@ -3,6 +3,7 @@ package collect
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 
 	"sluice/internal/failpoint"
@@ -154,6 +155,7 @@ func (r *recovery) checkPublished(ctx context.Context) error {
 	}
 	slices.SortFunc(published, func(a, b state.PublishedBatch) int { return cmp.Compare(b.Position.Seq, a.Position.Seq) })
 	stream, there := p.cfg.Journal.StreamID(), false
+	var lost []state.PublishedBatch
 	for _, b := range published {
 		if b.Position.Stream == stream && b.Position.Seq < p.last {
 			if !there {
@@ -165,15 +167,10 @@ func (r *recovery) checkPublished(ctx context.Context) error {
 				continue
 			}
 		}
-		err := p.cfg.State.Step(ctx, p.term, func(s *state.Step) error {
-			return s.Void(b.Number)
-		})
-		if err != nil {
-			return err
-		}
-		r.vanished++
+		lost = append(lost, b)
 	}
-	return nil
+	slices.Reverse(lost)
+	return r.voidLost(ctx, lost)
 }
 
 // hasMessage reports whether the journal has a published batch, or had it until the lake had it. That its sequence is in use
@@ -185,6 +182,76 @@ func (r *recovery) hasMessage(ctx context.Context, b state.PublishedBatch) (bool
 	}
 	first, _, err := r.p.cfg.Journal.Bounds(ctx)
 	return b.Position.Seq < first, err
+}
+
+// voidLost makes batches void that the journal lost, in the order of their sequences. The lake may have rows of them, in some
+// of its tables, that it committed before anybody recorded it: their ids stay claimed in the same step. The units of the
+// batch ask the lake for each record, but the same record in another unit does not.
+func (r *recovery) voidLost(ctx context.Context, lost []state.PublishedBatch) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	var content contentHasher
+	var rows []state.Claim
+	for row, err := range r.lakeSince(ctx, lost[0].Position.Seq-1) {
+		if err != nil {
+			return err
+		}
+		for len(lost) > 0 && lost[0].Position.Seq < row.Seq {
+			if err := r.voidBatch(ctx, lost[0].Number, rows); err != nil {
+				return err
+			}
+			lost, rows = lost[1:], rows[:0]
+		}
+		if len(lost) == 0 {
+			return nil
+		}
+		if row.Batch != lost[0].Number || row.ID == "" {
+			continue
+		}
+		claim, err := content.claim(row.ID, row.Held)
+		if err != nil {
+			return fault.Wrap("", "record "+row.ID, err)
+		}
+		claim.Lake, claim.LakeContent = state.Present, claim.Content
+		rows = append(rows, claim)
+	}
+	for _, b := range lost {
+		if err := r.voidBatch(ctx, b.Number, rows); err != nil {
+			return err
+		}
+		rows = rows[:0]
+	}
+	return nil
+}
+
+// voidBatch makes a batch void, except for the rows that the lake has.
+func (r *recovery) voidBatch(ctx context.Context, number int64, rows []state.Claim) error {
+	err := r.p.cfg.State.Step(ctx, r.p.term, func(s *state.Step) error {
+		if err := s.Void(number); err != nil || len(rows) == 0 {
+			return err
+		}
+		holder, err := s.OpenBatch()
+		if err != nil {
+			return err
+		}
+		if _, err := s.Claim(holder, rows); err != nil {
+			return err
+		}
+		return s.Confirm(holder, state.Position{})
+	})
+	if err == nil {
+		r.vanished++
+	}
+	return err
+}
+
+// lakeSince yields the records of the lake behind a sequence of the journal.
+func (r *recovery) lakeSince(ctx context.Context, after uint64) iter.Seq2[Stored, error] {
+	if r.p.cfg.Lake == nil {
+		return func(func(Stored, error) bool) {}
+	}
+	return r.p.cfg.Lake.Since(ctx, after)
 }
 
 // adoptLake takes the ids of records that the lake has and the state does not know, where the journal does not reach

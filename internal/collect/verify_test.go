@@ -290,6 +290,38 @@ func TestLostJournal(t *testing.T) {
 	p.eachOnce(24)
 }
 
+// TestLostJournalAndAnotherUnit: what the lake had of a lost batch is not landed again by a unit that was not in it, which
+// is not told to ask the lake and is read first.
+func TestLostJournalAndAnotherUnit(t *testing.T) {
+	p := newProof(t, 4)
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, 4)
+	r.stop()
+	p.lake.keep(t.Context())
+	p.lake.mu.Lock()
+	p.lake.kept = slices.DeleteFunc(p.lake.kept, func(r lakeRow) bool { return r.ID == p.idOf(2, 1) }) // of the batches in part
+	p.lake.mu.Unlock()
+	p.loseJournal()
+
+	other := connectorConfig(newFakeSource(), "DLP.All")
+	other.Connector.ID, other.Connector.Name = "c2", "dlp"
+	all := []string{rec("new", "")}
+	for i := range 4 {
+		all = append(all, rec(fmt.Sprint(i, "a"), ""), rec(fmt.Sprint(i, "b"), ""))
+	}
+	other.Source.(*fakeSource).add("DLP.All", "dlp", time.Now().UTC().Add(-time.Hour), all...)
+	r = p.start()
+	r.manager.Start(other)
+	p.waitFor("the other unit", func() bool { return p.totalOf("c2", "DLP.All").Landed == 1 })
+	if total := p.totalOf("c2", "DLP.All"); total.Records != 2 || total.Duplicates != 7 {
+		t.Errorf("%d records and %d duplicates of the other unit, want the new one and the one that the lake does not have", total.Records, total.Duplicates)
+	}
+	r.manager.Start(p.cfg)
+	p.waitFor("everything", func() bool { return p.pending() == 0 && p.total(general).Landed == 4 })
+	p.eachOnce(9)
+}
+
 // TestOlderState: the state database is replaced by a copy from before the last units were collected.
 func TestOlderState(t *testing.T) {
 	for _, trimmed := range []bool{false, true} {

@@ -199,6 +199,11 @@ func (w *world) collect(ctx context.Context) (measure, error) {
 // collectFrom makes a connector of a simulated tenant and waits until everything that it has can be searched. It returns
 // the number of records.
 func (w *world) collectFrom(ctx context.Context, name string, sim *simulator) (int64, error) {
+	return w.watchFrom(ctx, name, sim, func(api.Job) {})
+}
+
+// watchFrom is collectFrom that tells of the progress.
+func (w *world) watchFrom(ctx context.Context, name string, sim *simulator, progress func(api.Job)) (int64, error) {
 	doc := fmt.Sprintf("name: %s\ntenant_name: %s\ntype: office365\ninterval: 1h\ndirectory_id: %s\napplication_id: %s\napi_access_key: %s\n"+
 		"authentication_endpoint: %s\napi_endpoint: %s\nca_file: %s\nrequests_per_minute: 0\nmax_parallel_fetches: %d\nstart_time: %s\n",
 		name, name, sim.directory, application, secretText, sim.url, sim.url, sim.ca, w.parallel, time.Now().UTC().Add(-26*time.Hour).Format(time.RFC3339))
@@ -214,7 +219,7 @@ func (w *world) collectFrom(ctx context.Context, name string, sim *simulator) (i
 	if err != nil {
 		return 0, err
 	}
-	if job, err = w.client.Watch(ctx, job.ID, func(api.Job) {}); err != nil {
+	if job, err = w.client.Watch(ctx, job.ID, progress); err != nil {
 		return 0, err
 	}
 	if job.Error != nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,7 +149,8 @@ func TestVerifyFindsADeletedLakeFile(t *testing.T) {
 		t.Errorf("the units miss %d records, the totals %d", missing, report.Totals.MissingRecords)
 	}
 	// What is well in one minute does not make the whole well.
-	p.verify(0, "--since", "1m")
+	since, until := wholeMinute(report)
+	p.verify(0, "--since", since, "--until", until)
 	gaps := 0
 	for _, s := range p.status() {
 		if s.State == "data gap" && s.CoveragePercent != nil && *s.CoveragePercent < 100 {
@@ -156,11 +158,22 @@ func TestVerifyFindsADeletedLakeFile(t *testing.T) {
 		}
 	}
 	if gaps == 0 {
-		t.Error("the status forgot what is missing after a verification of the last minute")
+		t.Error("the status forgot what is missing after a verification of one minute")
 	}
 	p.run("status", connector, "--conditions").wants(t, 0, "queues what is missing")
 	p.heals(sim, report.Totals.Missing, before.Totals.Records)
 	p.run("lake", "check").wants(t, 0)
+}
+
+// wholeMinute is the newest minute of a report in which nothing is missing.
+func wholeMinute(report api.VerifyReport) (since, until string) {
+	end := report.Until
+	for slices.ContainsFunc(report.Problems, func(p api.VerifyProblem) bool {
+		return !p.Created.Before(end.Add(-time.Minute)) && p.Created.Before(end)
+	}) {
+		end = end.Add(-time.Minute)
+	}
+	return end.Add(-time.Minute).Format(time.RFC3339Nano), end.Format(time.RFC3339Nano)
 }
 
 // TestVerifyFindsDeletedLedgerRows deletes units by hand, with the server stopped and started again.

@@ -79,6 +79,12 @@ func listing() []Mutation {
 			Test: Test{Package: collect, Name: "TestJournalThatIsTrimmedDuringRecovery"}, Fails: `batches vanished`,
 		},
 		{
+			Name: "what the lake has of a lost batch stays claimed", Keeps: []string{"rule 10", "law 2"}, File: "internal/collect/recover.go",
+			Old:  `rows = append(rows, claim)`,
+			New:  `rows = append(rows[:0], claim)[:0]`,
+			Test: Test{Package: collect, Name: "TestLostJournalAndAnotherUnit"}, Fails: `is in the lake 2 times`,
+		},
+		{
 			Name: "recovery waits for a lake that does not answer", Keeps: []string{"rule 3"}, File: "internal/collect/recover.go",
 			Old:  `if kind := fault.KindOf(err); kind != fault.Unavailable && kind != fault.Full {`,
 			New:  `if kind := fault.KindOf(err); kind != fault.Full {`,
