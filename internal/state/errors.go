@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"net"
@@ -34,7 +35,7 @@ func classify(op string, err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap("", op, err)
 	case errors.As(err, &dial), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		pgconn.SafeToRetry(err):
+		errors.Is(err, driver.ErrBadConn), pgconn.SafeToRetry(err):
 		return fault.New(fault.Unavailable, op, "the state database does not answer").WithCause(err)
 	}
 	return fault.Wrap(fault.Internal, op, err)

@@ -24,6 +24,19 @@ type proxy struct {
 	down     atomic.Bool // and refuse new connections from then on
 	refuse   atomic.Bool
 	wg       sync.WaitGroup
+
+	mu      sync.Mutex
+	clients []net.Conn // all that ever came
+}
+
+// reset ends all connections at once: whoever writes next is told so.
+func (p *proxy) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.clients {
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	}
 }
 
 // startProxy returns a proxy and the URL through it.
@@ -65,6 +78,9 @@ func (p *proxy) serve() {
 			}
 			continue
 		}
+		p.mu.Lock()
+		p.clients = append(p.clients, client)
+		p.mu.Unlock()
 		p.wg.Go(func() { p.up(client, server) })
 		p.wg.Go(func() { // down
 			_, _ = io.Copy(client, server)
@@ -149,4 +165,24 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 		t.Fatalf("open batches %v, %v", list, err)
 	}
 	begin(t, s, term, []int{3})
+}
+
+// TestAConnectionThatDiesInAStep: what the driver says of a request that it could not even send means that the database is
+// away, and the next step goes on.
+func TestAConnectionThatDiesInAStep(t *testing.T) {
+	t.Parallel()
+	p, through := startProxy(t, engines[state.Postgres](t))
+	s := open(t, through, state.Options{})
+	term := acquire(t, s)
+	err := s.Step(t.Context(), term, func(st *state.Step) error {
+		number, err := st.OpenBatch()
+		if err != nil {
+			return err
+		}
+		p.reset()
+		_, err = st.Claim(number, claims(1))
+		return err
+	})
+	wantKind(t, err, fault.Unavailable, "does not answer")
+	begin(t, s, term, []int{1})
 }
