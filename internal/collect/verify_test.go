@@ -67,6 +67,18 @@ func (p *proof) eachOnce(records int) {
 	}
 }
 
+// wholeAfterRepair is what follows by itself after something was restored: the ledger is corrected by what the lake has.
+func (p *proof) wholeAfterRepair(r *running, units int64) {
+	p.t.Helper()
+	before := len(p.lake.ids(p.t.Context()))
+	p.verify(r, true)
+	p.waitFor("the repair", func() bool { return p.pending() == 0 })
+	if f := p.verify(r, false); f.Tally.Landed != units || len(f.Findings) > 0 {
+		p.t.Errorf("%+v %+v", f.Tally, f.Findings)
+	}
+	p.eachOnce(before)
+}
+
 func (p *proof) idOf(unit, record int) string {
 	p.t.Helper()
 	prep := &preparer{connector: &p.cfg.Connector, now: time.Now}
@@ -288,6 +300,7 @@ func TestLostJournal(t *testing.T) {
 	r.manager.Start(p.cfg)
 	p.waitFor("everything", func() bool { return p.pending() == 0 && p.total(general).Landed == 12 })
 	p.eachOnce(24)
+	p.wholeAfterRepair(r, 12)
 }
 
 // TestLostJournalAndAnotherUnit: what the lake had of a lost batch is not landed again by a unit that was not in it, which
@@ -320,6 +333,7 @@ func TestLostJournalAndAnotherUnit(t *testing.T) {
 	r.manager.Start(p.cfg)
 	p.waitFor("everything", func() bool { return p.pending() == 0 && p.total(general).Landed == 4 })
 	p.eachOnce(9)
+	p.wholeAfterRepair(r, 4)
 }
 
 // TestOlderState: the state database is replaced by a copy from before the last units were collected.
