@@ -284,8 +284,8 @@ func TestPublishFailsAtOnceWithoutServer(t *testing.T) {
 	}
 	fill(t, e.messages(), 10)
 	e.failed(e.server, syscall.EIO)
-	if _, err := j.Publish(t.Context(), "e1", 2, []byte("x"), 1); !fault.Is(err, fault.Unavailable) || !errors.Is(err, syscall.EIO) {
-		t.Errorf("publish without a server: %v", err)
+	if _, err := j.Publish(t.Context(), "e1", 2, []byte("x"), 1); !fault.Is(err, fault.Unavailable) || !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("publish without a server: %v", err) // why it ended, or why it did not start again
 	}
 	eventually(t, "a failed start", func() bool { return e.serverID() == "" && !errors.Is(j.Problem(), syscall.EIO) })
 	if _, _, err := j.Bounds(t.Context()); !fault.Is(err, fault.Unavailable) {
