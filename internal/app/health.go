@@ -20,6 +20,7 @@ import (
 
 const (
 	healthEvery = 30 * time.Second // between two looks at the health of everything
+	healthFor   = time.Minute      // for one look
 	// restartEvery is how often connectors that could not be started are tried again: a file that was missing may be there.
 	restartEvery = 5 * time.Minute
 )
@@ -79,7 +80,9 @@ func (a *application) watchHealth(ctx context.Context) error {
 	restarted := a.Clock.Now()
 	failed := false
 	for ctx.Err() == nil {
-		err := s.lookAtHealth(ctx)
+		look, cancel := context.WithTimeout(ctx, healthFor) // a database that does not answer must not go unnoticed
+		err := s.lookAtHealth(look)
+		cancel()
 		if err != nil && !failed && ctx.Err() == nil {
 			a.log.Warn("looking at the health failed; it is tried again", "error", err.Error())
 		}

@@ -35,10 +35,13 @@ func (a *application) maintain(ctx context.Context) error {
 			a.compact(ctx, lake.CompactOptions{})
 		}
 		if now.Sub(dropped) >= dropEvery && !wall.doubtful(now) {
-			dropped = now
-			a.dropOldDays(ctx, now)
+			done := a.dropOldDays(ctx, now)
 			if err := a.svc.publisher.Housekeep(ctx); err != nil && ctx.Err() == nil {
 				a.log.Warn("tidy the state database", "error", err.Error())
+				done = false
+			}
+			if done { // or it is tried again at the next turn, not a day later
+				dropped = now
 			}
 		}
 	}
@@ -84,26 +87,29 @@ func (w *wallClock) doubtful(now time.Time) bool {
 	return !w.from.IsZero() && now.Sub(w.from) < dropEvery
 }
 
-// dropOldDays applies the retention.
-func (a *application) dropOldDays(ctx context.Context, now time.Time) {
+// dropOldDays applies the retention and reports whether all of it was done.
+func (a *application) dropOldDays(ctx context.Context, now time.Time) (done bool) {
 	before := now.Add(-a.settings.Lake.Retention)
 	if err := a.svc.publisher.Dropping(ctx, before); err != nil {
 		a.log.Warn("record that old days are dropped; they are kept", "error", err.Error())
-		return
+		return false
 	}
 	counted, err := a.svc.state.DropMark(ctx)
 	if err != nil {
 		a.log.Warn("read what was recorded as dropped; old days are kept", "error", err.Error())
-		return
+		return false
 	}
+	done = true
 	for _, index := range lake.Indices() {
 		dropped, err := a.svc.lake.DropBefore(ctx, index, before, counted.Seq)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
+			done = false
 			a.log.Warn("drop old days of the lake", "table", string(index), "error", err.Error())
 		case dropped.Rows > 0:
 			a.log.Info("dropped old days of the lake", "table", string(index), "before", dropped.Before, "rows", dropped.Rows, "files", dropped.Files)
 		}
 	}
+	return done
 }

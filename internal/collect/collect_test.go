@@ -43,6 +43,8 @@ func TestEveryUnitLandsOnce(t *testing.T) {
 	if total.Pending != 0 || total.Listed != 60 {
 		t.Errorf("totals %+v", total)
 	}
+	src.mu.Lock() // it goes on listing
+	defer src.mu.Unlock()
 	for _, w := range src.windows {
 		if w.To.Sub(w.From) > 24*time.Hour {
 			t.Errorf("window of %v", w.To.Sub(w.From))
@@ -415,7 +417,7 @@ func TestThrottlingHoldsBackTheBacklog(t *testing.T) {
 	h := newHarness(t)
 	src := newFakeSource()
 	now := time.Now().UTC().Add(-time.Hour)
-	throttled := fault.New(fault.Throttled, "fetch", "AF429").WithRetryAfter(30 * time.Second)
+	throttled := fault.New(fault.Throttled, "fetch", "AF429").WithRetryAfter(time.Hour) // 72 s of this clock: longer than the test looks
 	for u := range 200 {
 		unit := src.add(general, fmt.Sprint(u), now, rec(fmt.Sprint(u), ""))
 		src.fail[unit.Key] = []error{throttled}
@@ -470,11 +472,16 @@ func TestSweepsFindContentThatAppearsLate(t *testing.T) {
 	if total := h.total(general); total.Listed != 1 {
 		t.Fatalf("an ordinary listing reached %d units: this test shows nothing", total.Listed)
 	}
-	runner.feeds[0].mu.Lock()
-	runner.feeds[0].marks.SweptDay = time.Time{} // an hour passes
-	runner.feeds[0].mu.Unlock()
-	runner.Poke()
-	h.waitLanded(general, 2)
+	h.waitFor("the late unit", func() bool {
+		f := runner.feeds[0]
+		f.mu.Lock()
+		marks := *f.marks            // of which a listing that is under way reads without the lock
+		marks.SweptDay = time.Time{} // an hour passes; that listing would store its own marks, so once is not enough
+		f.marks = &marks
+		f.mu.Unlock()
+		runner.Poke()
+		return h.total(general).Landed == 2
+	})
 	if got := h.once(); got != 2 {
 		t.Errorf("%d records, want 2", got)
 	}

@@ -26,6 +26,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// patience is how long tests wait for what must happen. Disks that others keep busy sync slowly.
+const patience = 2 * time.Minute
+
 const directory = "11111111-2222-3333-4444-555555555555"
 
 // fakeSource serves units from memory and fails as told.
@@ -254,7 +257,9 @@ func (h *harness) startGuarded(guard func() error) *running {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
 	pubCtx, stopPublisher := context.WithCancel(context.WithoutCancel(h.t.Context()))
 	var wg sync.WaitGroup
+	ended := make(chan struct{})
 	wg.Go(func() {
+		defer close(ended)
 		if err := p.Run(pubCtx); err != nil {
 			h.t.Errorf("publisher: %v", err)
 		}
@@ -268,8 +273,10 @@ func (h *harness) startGuarded(guard func() error) *running {
 	h.t.Cleanup(r.stop)
 	select {
 	case <-p.Ready():
-	case <-time.After(30 * time.Second):
-		h.t.Fatal("publisher is not ready after 30 s")
+	case <-ended:
+		h.t.FailNow()
+	case <-time.After(patience):
+		h.t.Fatal("the publisher is not ready")
 	}
 	return r
 }
@@ -282,12 +289,12 @@ func connectorConfig(src source.Source, types ...string) RunnerConfig {
 	}
 }
 
-// waitFor polls cond until it holds; it gives up after half a minute.
+// waitFor polls cond until it holds or patience ends.
 func (h *harness) waitFor(what string, cond func() bool) {
 	h.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience)
 	for !cond() {
 		select {
 		case <-tick.C:

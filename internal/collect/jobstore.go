@@ -56,9 +56,15 @@ func (m *Manager) forgetJobs(ctx context.Context, connectorID string) {
 // resumeJobs goes on with the back-fills of a connector that an earlier run of the process did not finish.
 func (m *Manager) resumeJobs(ctx context.Context, r *Runner) {
 	kept, err := m.deps.State.Values(ctx, jobPrefix)
-	if err != nil {
-		r.log.Warn("back-fills of an earlier run cannot be read", "error", err.Error())
-		return
+	for attempt := 1; err != nil; attempt++ {
+		if ctx.Err() != nil {
+			return
+		}
+		r.log.Warn("back-fills of an earlier run cannot be read; it is tried again", "error", err.Error())
+		if m.deps.Clock.Sleep(ctx, Backoff(err, attempt)) != nil {
+			return
+		}
+		kept, err = m.deps.State.Values(ctx, jobPrefix)
 	}
 	for key, text := range kept {
 		var stored storedJob

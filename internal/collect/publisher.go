@@ -168,7 +168,7 @@ func (p *Publisher) setProblem(err error) {
 	p.problem = err
 	p.mu.Unlock()
 	switch {
-	case err != nil && was == nil:
+	case err != nil && (was == nil || fault.KindOf(was) != fault.KindOf(err)):
 		p.log.Warn("collecting waits", "kind", string(fault.KindOf(err)), "error", err.Error(), "hint", fault.HintOf(err))
 	case err == nil && was != nil:
 		p.log.Info("collecting goes on")
@@ -316,6 +316,11 @@ func (p *Publisher) wait(ctx context.Context, err error, attempt int) error {
 	if ctx.Err() != nil || fault.Is(err, fault.Conflict) || errors.Is(err, state.ErrAskLake) {
 		return err
 	}
+	return p.pause(ctx, err, attempt)
+}
+
+// pause shows the problem and waits a while.
+func (p *Publisher) pause(ctx context.Context, err error, attempt int) error {
 	p.setProblem(err)
 	if sleepErr := p.cfg.Clock.Sleep(ctx, min(Backoff(err, attempt), 15*time.Second)); sleepErr != nil {
 		return errors.Join(err, sleepErr)

@@ -22,8 +22,9 @@ import (
 //
 // The last two mean that something was restored; Restored then reports it, so that a verification can follow.
 //
-// Trouble of the database, the journal or the lake is waited out: then all of it begins again with a new term, which is
-// what a restart of the program would do.
+// Trouble of the database, the journal or the lake is waited out, of whatever kind: then all of it begins again with a new
+// term, which is what a restart of the program would do. That includes a term that ended because a commit's outcome is not
+// known, and what an engine says of a disk that fails.
 func (p *Publisher) recover(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		err := p.recoverOnce(ctx)
@@ -31,10 +32,10 @@ func (p *Publisher) recover(ctx context.Context) error {
 			p.setProblem(nil)
 			return nil
 		}
-		if kind := fault.KindOf(err); kind != fault.Unavailable && kind != fault.Full {
+		if ctx.Err() != nil {
 			return err
 		}
-		if err := p.wait(ctx, err, attempt); err != nil {
+		if err := p.pause(ctx, err, attempt); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -338,6 +339,9 @@ func TestLostJournalAndAnotherUnit(t *testing.T) {
 
 // TestOlderState: the state database is replaced by a copy from before the last units were collected.
 func TestOlderState(t *testing.T) {
+	failures := map[bool]error{ // recovery begins again
+		false: fault.New(fault.Unavailable, "read the lake", "not now"), true: errors.New("read manifest: input/output error"),
+	}
 	for _, trimmed := range []bool{false, true} {
 		t.Run(fmt.Sprint("trimmed=", trimmed), func(t *testing.T) {
 			p := newProof(t, 6)
@@ -360,7 +364,7 @@ func TestOlderState(t *testing.T) {
 				p.lake.kept = append(p.lake.kept, lakeRow{Stored: Stored{Seq: last, Held: Held{Index: record.Quarantine, Raw: []byte("\x00")}}})
 			}
 			restore()
-			p.lake.fail = fault.New(fault.Unavailable, "read the lake", "not now") // recovery begins again
+			p.lake.fail = failures[trimmed]
 			r = p.start()
 			if p.lake.fail != nil && trimmed {
 				t.Error("the lake was not read")

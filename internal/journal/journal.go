@@ -153,6 +153,8 @@ func (j *Journal) open(ctx context.Context) error {
 func (j *Journal) connect() error {
 	options := []nats.Option{
 		nats.Name("sluice"), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(false),
+		// A login that is refused twice may be accepted later: whoever checks it may be away.
+		nats.IgnoreAuthErrorAbort(),
 		// A message that could not be sent now is the caller's to send again, not the library's.
 		nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -270,6 +272,9 @@ func (j *Journal) publish(ctx context.Context, msg *nats.Msg, id string, after u
 	case errors.As(err, &api) && (strings.Contains(api.Description, "maximum bytes exceeded") || api.Code == 507 || strings.Contains(api.Description, "resource")):
 		return Ack{}, fault.New(fault.Full, opPublish, "the journal is full").WithCause(err).
 			WithHint("collecting waits until the lake has caught up; if it lasts, look at why the lake does not commit")
+	case errors.Is(err, nats.ErrMaxPayload): // certainly not sent
+		return Ack{}, fault.Newf(fault.Config, opPublish, "the NATS servers take no message of %d bytes", len(msg.Data)).WithCause(err).
+			WithHint("raise max_payload of the NATS servers to 64MB; collecting goes on by itself then")
 	case life.Err() != nil:
 		return Ack{}, context.Cause(life) //nolint:contextcheck // the life of the server, not of the call
 	}

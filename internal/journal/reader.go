@@ -17,6 +17,9 @@ const opRead = "read journal"
 // lookEvery is how often a reader that waits looks whether the messages it waits for were trimmed away.
 const lookEvery = 2 * time.Second
 
+// lateLooks is after how many looks at a message that is there and does not come a reader opens itself again.
+const lateLooks = 5
+
 // reopenAfter is the pause between two tries to open a reader again.
 const reopenAfter = 100 * time.Millisecond
 
@@ -38,6 +41,7 @@ type Reader struct {
 	msgs   jetstream.MessagesContext
 	life   context.Context // of the server that msgs come from
 	next   uint64
+	late   int // looks in a row that found the next message in the stream
 }
 
 // Read returns a reader whose first message is at sequence from. A first message above from means that the part
@@ -165,13 +169,26 @@ func (r *Reader) wait(ctx context.Context) (jetstream.Msg, error) {
 }
 
 // overtaken fails when the message that is waited for was trimmed away. Without it a reader that was overtaken in a
-// quiet hour would wait for the next message to find out.
+// quiet hour would wait for the next message to find out. A message that is there and does not come makes the reader open
+// itself again: in a cluster the node of the consumer may have been restarted, and what was asked of it is forgotten
+// without a word. (The client's own watch over that needs waits that are longer than ours.)
 func (r *Reader) overtaken(ctx context.Context) error {
-	first, _, err := r.j.Bounds(ctx)
-	if err != nil || first <= r.next {
-		return nil //nolint:nilerr // only looking: what is wrong shows in the next wait
+	first, last, err := r.j.Bounds(ctx)
+	switch {
+	case err != nil: // only looking: what is wrong shows in the next wait
+		return nil //nolint:nilerr // see above
+	case first > r.next:
+		return r.missing(first)
+	case last < r.next:
+		r.late = 0
+	default:
+		if r.late++; r.late >= lateLooks {
+			r.drop()
+			r.late = 0
+			r.j.log.Warn("the journal does not deliver what it has; the reader is opened again", "sequence", r.next)
+		}
 	}
-	return r.missing(first)
+	return nil
 }
 
 func (r *Reader) missing(first uint64) error {
@@ -191,7 +208,7 @@ func (r *Reader) accept(msg jetstream.Msg) (Message, error) {
 	if seq > r.next {
 		return Message{}, r.missing(seq)
 	}
-	r.next = seq + 1
+	r.next, r.late = seq+1, 0
 	number, _ := strconv.ParseInt(msg.Headers().Get(headerBatch), 10, 64)
 	return Message{
 		Stream: r.stream, Seq: seq, Written: meta.Timestamp, Fence: msg.Headers().Get(headerKind) == kindFence,

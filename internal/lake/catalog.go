@@ -117,7 +117,7 @@ func (c *sqlCatalog) CommitTable(ctx context.Context, ident table.Identifier, re
 	}
 	loc, err := c.writeMetadata(meta, metadataVersion(base.MetadataLocation())+1)
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, fault.Wrap(diskFault(err), "write metadata", err))
 	}
 	res, err := c.db.ExecContext(ctx, c.query(`UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?
 		WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?`),

@@ -259,10 +259,18 @@ type fileMeta = *metadata.FileMetaData
 
 // diskError tells an exhausted disk or quota from other failures.
 func diskError(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if diskFault(err) == fault.Full {
 		return fault.Wrap(fault.Full, "write data file", err)
 	}
 	return err
+}
+
+// diskFault is the kind of a failure of the disk.
+func diskFault(err error) fault.Kind {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fault.Full
+	}
+	return fault.Unavailable
 }
 
 // failPoint names a place where tests make a commit fail.

@@ -334,12 +334,14 @@ func (l *Lake) setPositions(ctx context.Context, p Position, moves func(known Po
 	return nil
 }
 
+// commitKind tells what kept a commit from happening. What the disk refused was no conflict, though nothing was committed.
 func commitKind(err error) fault.Kind {
-	if errors.Is(err, table.ErrCommitFailed) {
-		return fault.Conflict
-	}
-	if k := fault.KindOf(err); k != fault.Internal {
+	k := fault.KindOf(err)
+	switch {
+	case k != fault.Internal:
 		return k
+	case errors.Is(err, table.ErrCommitFailed):
+		return fault.Conflict
 	}
 	return fault.Unavailable
 }

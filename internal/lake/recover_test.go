@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/internal/fault"
 	"sluice/internal/record"
@@ -108,12 +109,14 @@ func TestCatalogLostInCommit(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
+		l.cfg.CommitInterval = time.Hour // both entries are in one commit, also on a slow machine
 		w := NewWriter(l, feedOf(entries[:6]...), WriterOptions{FinalTimeout: 1, OnCommit: func(Position) { t.Error("a commit happened") }})
-		done := make(chan error, 1)
+		done, flushed := make(chan error, 1), make(chan error, 1)
 		go func() { done <- w.Run(ctx) }()
+		go func() { flushed <- w.Flush(ctx, 6) }()
 		eventually(t, func() bool { return w.LastError() != nil })
 		cancel()
-		t.Log("the writer ended:", <-done)
+		t.Log("the writer ended:", <-done, <-flushed)
 		if table.cur.Load().MetadataLocation() == "" || len(planOf(t, l).Files) != len(before.Files) {
 			t.Fatal("the commit happened")
 		}

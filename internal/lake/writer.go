@@ -128,7 +128,11 @@ func (w *Writer) Run(ctx context.Context) error {
 	backoff := &backoff{}
 	moved := 0
 	for {
+		before := w.Health().LastCommit
 		err := w.session(ctx, backoff)
+		if !w.Health().LastCommit.Equal(before) {
+			moved = 0 // a commit worked since: whoever moved the tables is not at it all the time
+		}
 		switch {
 		case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
 			return nil

@@ -1,10 +1,13 @@
 package lake
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -286,6 +289,98 @@ func TestFullDiskIsNotFilled(t *testing.T) {
 	expect(t, l, entries...)
 }
 
+// fullMetadata takes no metadata files while it is full.
+type fullMetadata struct {
+	realDisk
+	full     atomic.Bool
+	attempts atomic.Int32
+}
+
+func (d *fullMetadata) create(path string) (diskFile, error) {
+	f, err := d.realDisk.create(path)
+	if err != nil || filepath.Ext(path) != ".json" || !d.full.Load() {
+		return f, err
+	}
+	d.attempts.Add(1)
+	return shortFile{f}, nil
+}
+
+// hasty is a clock that does not sleep.
+type hasty struct{ clock.Real }
+
+func (hasty) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+
+// TestFullDiskAndLostFeed: a disk that is full for the metadata of a commit is no second writer, also when the journal, on the
+// same disk, fails in the same moment.
+func TestFullDiskAndLostFeed(t *testing.T) {
+	s := newSetup(t)
+	d := &fullMetadata{}
+	var said bytes.Buffer
+	s.cfg.disk, s.cfg.Clock, s.cfg.Logger = d, hasty{}, slog.New(slog.NewTextHandler(&said, nil))
+	l := s.open()
+	entries := testEntries(4)
+	d.full.Store(true)
+	var opened atomic.Int32
+	w := NewWriter(l, func(_ context.Context, from uint64) (Feed, error) {
+		opened.Add(1)
+		f := &listFeed{entries: entries[from-1:]}
+		if d.full.Load() {
+			f.end = fault.New(fault.Full, "read journal", "no space")
+		}
+		return f, nil
+	}, WriterOptions{FinalTimeout: 200 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	eventually(t, func() bool { return d.attempts.Load() > 0 && opened.Load() > 2 || len(done) > 0 })
+	d.full.Store(false)
+	if err := w.Flush(ctx, 4); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-done; fault.Is(err, fault.Conflict) { // what the feed said at the end is of no interest
+		t.Fatalf("the writer says %v", err)
+	}
+	if text := said.String(); strings.Contains(text, "kind=conflict") || !strings.Contains(text, "kind=full") {
+		t.Errorf("the writer says %s", text)
+	}
+	expect(t, l, entries...)
+}
+
+// TestMovesFarApart: that the tables were found to have moved counts only until the next commit that worked.
+func TestMovesFarApart(t *testing.T) {
+	s := newSetup(t)
+	l := s.open()
+	other := s.open()
+	var entries []Entry
+	for seq := range uint64(12) {
+		entries = append(entries, batchOf(seq+1, event(int(seq+1), "op", "")))
+	}
+	commits, moves := 0, 0
+	w := NewWriter(l, feedOf(entries...), WriterOptions{failPoint: func(p failPoint, i record.Index) error {
+		if p != afterFiles || i != record.WindowsEvents {
+			return nil
+		}
+		if commits++; commits%2 == 0 && moves < 4 {
+			moves++
+			positions, err := other.Positions(t.Context())
+			if err != nil {
+				return err
+			}
+			return other.SetPositions(t.Context(), Position{stream, positions[i].Seq + 1})
+		}
+		return nil
+	}})
+	l.cfg.CommitRows = 2
+	l.cfg.CommitInterval = time.Hour
+	if err := runWriter(t, w, 12); err != nil {
+		t.Fatal(err)
+	}
+	if moves < 3 {
+		t.Errorf("the tables moved %d times", moves)
+	}
+}
+
 // TestConflict lets somebody else commit between two commits of the writer: metadata only, then rows.
 func TestConflict(t *testing.T) {
 	s := newSetup(t)
@@ -416,7 +511,9 @@ func (s *setup) partTables(t *testing.T, entries []Entry) {
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w := NewWriter(s.open(), feedOf(entries[:4]...), WriterOptions{FinalTimeout: time.Nanosecond, failPoint: func(p failPoint, i record.Index) error {
+	l := s.open()
+	l.cfg.CommitInterval = time.Hour // all four are in one commit, also on a slow machine
+	w := NewWriter(l, feedOf(entries[:4]...), WriterOptions{FinalTimeout: time.Nanosecond, failPoint: func(p failPoint, i record.Index) error {
 		if p == afterFiles && i == record.Syslog {
 			cancel()
 			return errors.New("crash")

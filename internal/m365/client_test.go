@@ -456,7 +456,7 @@ func TestTimeout(t *testing.T) {
 			<-r.Context().Done()
 		}
 	}
-	c := s.client(t, func(c *Config) { c.Timeout = 200 * time.Millisecond })
+	c := s.client(t, func(c *Config) { c.Timeout = time.Second })
 	if _, err := read(t.Context(), c, "/stall"); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("stalled body: %v (%s)", err, fault.KindOf(err))
 	}
@@ -465,10 +465,11 @@ func TestTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	<-time.After(400 * time.Millisecond)
+	<-time.After(1100 * time.Millisecond)
 	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "first" {
 		t.Errorf("a slow reader is blamed on the service: %q, %v", text, err)
 	}
+	c = s.client(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	if _, err := read(ctx, c, "/stall"); !fault.Is(err, fault.Canceled) {

@@ -79,7 +79,10 @@ func classifyPostgres(op string, err *pgconn.PgError) error {
 		return fault.New(fault.Config, op, "the database or schema does not exist").
 			WithHint("create it, or correct `state`").WithCause(cause)
 	case strings.HasPrefix(err.Code, "08"), strings.HasPrefix(err.Code, "53"), strings.HasPrefix(err.Code, "57"),
-		strings.HasPrefix(err.Code, "40"), err.Code == "55P03", err.Code == "55000": // a database that takes no connections
+		strings.HasPrefix(err.Code, "40"), strings.HasPrefix(err.Code, "58"), // its disk, or a pooler's server
+		err.Code == "55P03", err.Code == "55000", // a database that takes no connections
+		err.Code == "25006",                      // a standby, or about to become one
+		err.Code == "25P03", err.Code == "25P04": // time-outs of the transaction
 		return fault.New(fault.Unavailable, op, "the database server cannot do this at the moment").WithCause(cause)
 	}
 	return fault.Wrap(fault.Internal, op, cause)

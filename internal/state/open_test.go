@@ -181,7 +181,7 @@ func TestSQLiteFile(t *testing.T) {
 			t.Errorf("%s has mode %o", filepath.Base(name), mode)
 		}
 	}
-	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "secure_delete": "2"}
+	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "30000", "secure_delete": "2"}
 	for pragma, value := range want {
 		var got string
 		if err := s.DB().QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != value {

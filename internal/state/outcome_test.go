@@ -138,12 +138,35 @@ func (f onRecord) WithAttrs([]slog.Attr) slog.Handler { return f }
 
 func (f onRecord) WithGroup(string) slog.Handler { return f }
 
-// A commit whose answer is lost is asked for. If nobody answers, the term ends here, because the step may have happened.
+// TestAServerThatIsAwayForLong: it is waited for, however long, because its answer is the only one.
+func TestAServerThatIsAwayForLong(t *testing.T) {
+	t.Parallel()
+	p, through := startProxy(t, engines[state.Postgres](t))
+	var warned sync.Once
+	s := open(t, through, state.Options{OutcomeWait: 100 * time.Millisecond, Logger: slog.New(onRecord(func() {
+		warned.Do(func() { time.AfterFunc(time.Second, func() { p.refuse.Store(false) }) })
+	}))})
+	term := acquire(t, s)
+	p.down.Store(true)
+	p.cut.Store(true)
+	begin(t, s, term, []int{1})
+	if _, results := begin(t, s, term, []int{1, 2}); results[0] != duplicate {
+		t.Fatal("the step that was reported as committed did not happen")
+	}
+}
+
+// A commit whose answer is lost is asked for. If the caller gives up, the term ends here, because the step may have happened.
 func TestCommitOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	dsn := engines[state.Postgres](t)
 	p, through := startProxy(t, dsn)
-	s := open(t, through, state.Options{OutcomeWait: time.Second})
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	s := open(t, through, state.Options{Logger: slog.New(onRecord(func() {
+		if p.refuse.Load() {
+			giveUp()
+		}
+	}))})
 	term := acquire(t, s)
 	p.cut.Store(true)
 	b1, _ := begin(t, s, term, []int{1}) // succeeds: the server says that it committed
@@ -156,7 +179,7 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 	p.down.Store(true)
 	p.cut.Store(true)
 	openBatch := func(st *state.Step) error { _, err := st.OpenBatch(); return err }
-	wantKind(t, s.Step(t.Context(), term, openBatch), fault.Conflict, "did not tell whether it committed")
+	wantKind(t, s.Step(ctx, term, openBatch), fault.Conflict, "did not tell whether it committed")
 	p.refuse.Store(false)
 	wantKind(t, s.Step(t.Context(), term, openBatch), fault.Conflict)
 	term = acquire(t, s)
@@ -185,4 +208,26 @@ func TestAConnectionThatDiesInAStep(t *testing.T) {
 	})
 	wantKind(t, err, fault.Unavailable, "does not answer")
 	begin(t, s, term, []int{1})
+}
+
+// TestAServerThatBecameAStandby: a server that does not write is away, and connections to it are not used for ever.
+func TestAServerThatBecameAStandby(t *testing.T) {
+	t.Parallel()
+	dsn := engines[state.Postgres](t)
+	s := open(t, dsn, state.Options{})
+	term := acquire(t, s)
+	if _, err := s.DB().ExecContext(t.Context(), `SET default_transaction_read_only = on`); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, s, term, []int{1}) // on another connection
+
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("default_transaction_read_only", "on")
+	u.RawQuery = q.Encode()
+	_, err = state.Open(t.Context(), u.String(), state.Options{})
+	wantKind(t, err, fault.Unavailable)
 }

@@ -21,7 +21,7 @@ import (
 // 22.1 with 16384); there, over 500,000 rows, a checkpoint every 16,000 pages instead of 2,000 saved a fifth. Hence
 // SQLite's default page size and a log of 32 MB.
 var sqlitePragmas = []string{
-	"busy_timeout(10000)",
+	"busy_timeout(30000)",
 	"journal_mode(WAL)",
 	"synchronous(FULL)",
 	"foreign_keys(ON)",

@@ -28,7 +28,8 @@ const (
 type Options struct {
 	Clock  clock.Clock  // default: the wall clock. It stamps rows on both engines, and is the clock of leases on SQLite
 	Logger *slog.Logger // default: none
-	// OutcomeWait bounds how long PostgreSQL is asked whether a commit whose answer was lost happened; default: 10 minutes.
+	// OutcomeWait bounds how long a PostgreSQL that is there is asked whether a commit whose answer was lost happened; default:
+	// 10 minutes.
 	OutcomeWait time.Duration
 }
 

@@ -144,7 +144,7 @@ func (t *tx) beginSQLite() error {
 }
 
 // commit ends the transaction. On PostgreSQL the outcome of a commit whose answer was lost is asked for until the server
-// says it, which holds up the caller; if it stays unknown, the term cannot write any more and the error is a Conflict:
+// is back and says it, which holds up the caller; if it stays unknown, the term cannot write any more and the error is a Conflict:
 // acquiring a new term and looking at the open batches is the only way to know.
 func (t *tx) commit() error {
 	if t.err != nil {
@@ -169,23 +169,29 @@ func (t *tx) commit() error {
 	return t.outcome(err)
 }
 
+// outcome asks whether a transaction committed. Only the time during which the server is there and does not say it is
+// bounded: while it is away nobody else can write either, and there is nothing better to do than to wait.
 func (t *tx) outcome(err error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), t.s.outcomeWait)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.ctx))
 	defer cancel()
 	defer context.AfterFunc(t.ctx, func() { time.AfterFunc(pgOutcomeLast, cancel) })()
+	var since time.Time // when the server was there and did not say it; zero: it is away
 	for attempt := 1; ; attempt++ {
-		var status sql.NullString
-		asked := t.s.shared.QueryRowContext(ctx, `SELECT pg_xact_status($1::text::xid8)`, t.xid).Scan(&status)
+		status, asked := t.status(ctx)
 		switch {
-		case asked == nil && status.String == "committed":
+		case asked == nil && status == "committed":
 			return nil
-		case asked == nil && status.String == "aborted":
+		case asked == nil && status == "aborted":
 			return err
+		case fault.Is(classify("", asked), fault.Unavailable):
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
 		}
 		if attempt == 1 {
 			t.s.log.Warn("the database server does not say whether it committed; it is asked until it does", "error", classify("commit", err).Error())
 		}
-		if (clock.Real{}).Sleep(ctx, pgOutcomePace) != nil {
+		if !since.IsZero() && time.Since(since) >= t.s.outcomeWait || (clock.Real{}).Sleep(ctx, pgOutcomePace) != nil {
 			break
 		}
 	}
@@ -194,6 +200,15 @@ func (t *tx) outcome(err error) error {
 	t.s.mu.Unlock()
 	return fault.New(fault.Conflict, "commit", "the database server did not tell whether it committed").
 		WithHint("collecting starts again with a new term").WithCause(err)
+}
+
+// status asks once. A connection that is dead without a sign must not use up the patience of the caller.
+func (t *tx) status(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, pgOutcomeAsk)
+	defer cancel()
+	var status sql.NullString
+	err := t.s.shared.QueryRowContext(ctx, `SELECT pg_xact_status($1::text::xid8)`, t.xid).Scan(&status)
+	return status.String, err
 }
 
 // rollback undoes the transaction. After commit it does nothing.

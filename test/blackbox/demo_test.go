@@ -148,6 +148,10 @@ func TestReadme(t *testing.T) {
 			}
 			p := *p
 			p.t = t
+			prints := !strings.Contains(command, ">") && !strings.Contains(command, "ann@contoso.example")
+			if prints && strings.HasPrefix(command, "bin/sluice search ") { // the content types come one after the other
+				p.findsRows(command)
+			}
 			got := p.shell(placeholders.Replace(command))
 			if got.code != 0 {
 				t.Errorf("exit code %d\n%s%s", got.code, got.out, got.errors)
@@ -155,7 +159,7 @@ func TestReadme(t *testing.T) {
 			if strings.Contains(got.errors, "unknown field") {
 				t.Errorf("asks for a field that no record has: %s", got.errors)
 			}
-			if !strings.Contains(command, ">") && strings.TrimSpace(got.out) == "" && !strings.Contains(command, "ann@contoso.example") {
+			if prints && strings.TrimSpace(got.out) == "" {
 				t.Errorf("prints nothing: %s", got.errors)
 			}
 		})

@@ -86,8 +86,14 @@ func listing() []Mutation {
 		},
 		{
 			Name: "recovery waits for a lake that does not answer", Keeps: []string{"rule 3"}, File: "internal/collect/recover.go",
-			Old:  `if kind := fault.KindOf(err); kind != fault.Unavailable && kind != fault.Full {`,
-			New:  `if kind := fault.KindOf(err); kind != fault.Full {`,
+			Old: `if ctx.Err() != nil {
+			return err
+		}
+		if err := p.pause`,
+			New: `if ctx.Err() != nil || fault.KindOf(err) != fault.Full {
+			return err
+		}
+		if err := p.pause`,
 			Test: Test{Package: collect, Name: "TestOlderState"}, Fails: `publisher: `,
 		},
 		{

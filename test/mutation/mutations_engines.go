@@ -159,6 +159,18 @@ func lakeRules() []Mutation {
 			Test: Test{Package: pkg, Name: "TestUnknownOutcome"}, Fails: `0 records, want 10`,
 		},
 		{
+			Name: "a full disk is no second writer", Keeps: []string{"rule 13"}, File: "internal/lake/lake.go",
+			Old:  `case k != fault.Internal:`,
+			New:  `case k != fault.Internal && !errors.Is(err, table.ErrCommitFailed):`,
+			Test: Test{Package: pkg, Name: "TestFullDiskAndLostFeed"}, Fails: `the writer says `,
+		},
+		{
+			Name: "tables that moved long ago do not end the writer", Keeps: []string{"rule 12"}, File: "internal/lake/writer.go",
+			Old:  `moved = 0 // a commit`,
+			New:  `_ = before // a commit`,
+			Test: Test{Package: pkg, Name: "TestMovesFarApart"}, Fails: `somebody else writes to the same tables`,
+		},
+		{
 			Name: "the snapshot that a commit was built on is asserted", Keeps: []string{"rule 12"}, File: "internal/lake/catalog.go",
 			Old: `	if n == 0 {
 		return nil, "", fmt.Errorf(`,

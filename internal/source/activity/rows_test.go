@@ -272,7 +272,8 @@ func tokenRows() []row {
 	}
 }
 
-const soon = 10*24*time.Hour + time.Hour
+// soonEnd is one moment for the certificate and for what is scrubbed: the day may change between them.
+var soonEnd = time.Now().Add(10*24*time.Hour + time.Hour)
 
 func certificateRows() []row {
 	with := func(end time.Time, then func(*scene)) func(*scene) {
@@ -287,7 +288,7 @@ func certificateRows() []row {
 	far := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
 	return []row{
 		{"certificate-ok", "sign-in with a certificate", with(far, nil)},
-		{"certificate-expires", "a certificate that expires soon", with(time.Now().Add(soon), nil)},
+		{"certificate-expires", "a certificate that expires soon", with(soonEnd, nil)},
 		{"certificate-expired", "a certificate that has expired", with(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), nil)},
 		{"certificate-not-registered", "spec/entra-auth.md section 5: 700027 with a certificate", with(far, func(s *scene) {
 			s.signIn = refuse(700027, "invalid_client", "The certificate with identifier used to sign the client assertion is not registered on application.")
