@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -25,8 +26,11 @@ func (a *application) openEngines(ctx context.Context) error {
 	if dsn == config.StateSQLite {
 		dsn = filepath.Join(a.dir.path, "state.db")
 	}
-	var err error
-	if s.state, err = state.Open(ctx, dsn, state.Options{Clock: a.Clock, Logger: a.log}); err != nil {
+	err := a.patiently(ctx, dsn != a.settings.State.Reveal(), func() (err error) {
+		s.state, err = state.Open(ctx, dsn, state.Options{Clock: a.Clock, Logger: a.log})
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	a.onClose(func() { _ = s.state.Close() })
@@ -39,6 +43,24 @@ func (a *application) openEngines(ctx context.Context) error {
 	a.trimmer = &trimmer{a: a, wake: make(chan struct{}, 1)}
 	s.writer = lake.NewWriter(s.lake, a.feed, lake.WriterOptions{OnCommit: a.trimmer.committed, MaxBytes: writerMemory})
 	return a.openSearch() //nolint:contextcheck // query children outlive the call
+}
+
+// startPatience is how long a start waits for servers that do not answer yet: after a power cut all of them start at once.
+const startPatience = 2 * time.Minute
+
+// patiently opens what may be on another machine. Trouble of this one is the operator's, who is told at once.
+func (a *application) patiently(ctx context.Context, local bool, open func() error) error {
+	end := a.Clock.Now().Add(startPatience)
+	for attempt := 1; ; attempt++ {
+		err := open()
+		if err == nil || local || !fault.Is(err, fault.Unavailable) || !a.Clock.Now().Before(end) {
+			return err
+		}
+		a.log.Warn("the start waits for a server", "error", err.Error(), "until", end.UTC().Format(time.RFC3339))
+		if sleepErr := a.Clock.Sleep(ctx, min(collect.Backoff(err, attempt), startPatience/20)); sleepErr != nil {
+			return errors.Join(err, sleepErr)
+		}
+	}
 }
 
 func (a *application) openLake(ctx context.Context) error {
@@ -77,12 +99,16 @@ func (a *application) openJournal(ctx context.Context) error {
 		return err
 	}
 	cfg := journal.Config{Dir: dir, URL: a.settings.Journal.Reveal(), FirstSeq: known + 1, Logger: a.log}
-	if cfg.URL == "" || cfg.URL == config.JournalEmbedded {
+	embedded := cfg.URL == "" || cfg.URL == config.JournalEmbedded
+	if embedded {
 		if cfg.MaxBytes = a.JournalBytes; cfg.MaxBytes == 0 {
 			cfg.MaxBytes = journalBudget(dir, journal.DefaultMaxSize)
 		}
 	}
-	s.journal, err = journal.Open(ctx, cfg)
+	err = a.patiently(ctx, embedded, func() (err error) {
+		s.journal, err = journal.Open(ctx, cfg)
+		return err
+	})
 	if err != nil {
 		return err
 	}

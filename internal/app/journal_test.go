@@ -12,6 +12,7 @@ import (
 
 	"sluice/internal/clock"
 	"sluice/internal/collect"
+	"sluice/internal/fault"
 	"sluice/internal/lake"
 	"sluice/internal/record"
 )
@@ -98,6 +99,38 @@ func (e *engines) begins(least, most uint64) {
 	}
 	if first < least || first > most {
 		e.t.Errorf("the journal begins at %d and ends at %d, want its beginning between %d and %d", first, last, least, most)
+	}
+}
+
+// TestAStartWaitsForItsServers: for a while, and only for servers that do not answer.
+func TestAStartWaitsForItsServers(t *testing.T) {
+	away := fault.New(fault.Unavailable, "open state", "not yet")
+	for name, tc := range map[string]struct {
+		local bool
+		err   error
+		fails int // how often
+		tries int
+		ends  error
+	}{
+		"comes back":     {err: away, fails: 2, tries: 3},
+		"on this disk":   {local: true, err: away, fails: 9, tries: 1, ends: away},
+		"wrong password": {err: fault.New(fault.Auth, "open state", "no"), fails: 9, tries: 1, ends: fault.New(fault.Auth, "", "")},
+		"stays away":     {err: away, fails: 1 << 30, ends: away},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := slog.New(slog.DiscardHandler)
+			a := &application{Options: Options{Clock: clock.NewScaled(5000), Logger: log}, log: log}
+			tries := 0
+			err := a.patiently(t.Context(), tc.local, func() error {
+				if tries++; tries <= tc.fails {
+					return tc.err
+				}
+				return nil
+			})
+			if fault.KindOf(err) != fault.KindOf(tc.ends) || (err == nil) != (tc.ends == nil) || tc.tries > 0 && tries != tc.tries {
+				t.Errorf("%v after %d tries", err, tries)
+			}
+		})
 	}
 }
 
