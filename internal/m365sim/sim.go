@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -42,13 +41,15 @@ type Sim struct {
 	journal   *journal
 	ledger    *ledger
 	bodies    *bodyCache
-	frozen    atomic.Pointer[time.Time] // production stopped then
 	ca        *certificateAuthority
 	controls  http.Handler
 
 	mu            sync.Mutex
 	subscriptions map[subscriptionKey]*subscription // guarded by mu
 	rounds        sync.Mutex                        // one round of notifications at a time
+
+	freezing sync.RWMutex
+	frozen   *time.Time // production stopped then; guarded by freezing
 }
 
 type tenant struct {
@@ -234,8 +235,10 @@ func (s *Sim) wall() time.Time { return time.Now() }
 
 // produced is the time up to which content exists: now, or when Freeze was called.
 func (s *Sim) produced() time.Time {
+	s.freezing.RLock()
+	defer s.freezing.RUnlock()
 	now := s.now()
-	if at := s.frozen.Load(); at != nil && at.Before(now) {
+	if at := s.frozen; at != nil && at.Before(now) {
 		return *at
 	}
 	return now
@@ -243,12 +246,26 @@ func (s *Sim) produced() time.Time {
 
 // Freeze stops new content: from now on nothing appears in a listing that is not there already.
 func (s *Sim) Freeze() {
-	now := s.now()
-	s.frozen.CompareAndSwap(nil, &now)
+	s.freezing.Lock() // whoever asked before saw nothing younger than now
+	defer s.freezing.Unlock()
+	if s.frozen == nil {
+		now := s.now()
+		s.frozen = &now
+	}
+}
+
+func (s *Sim) isFrozen() bool {
+	s.freezing.RLock()
+	defer s.freezing.RUnlock()
+	return s.frozen != nil
 }
 
 // Thaw undoes Freeze; what would have appeared meanwhile appears at once.
-func (s *Sim) Thaw() { s.frozen.Store(nil) }
+func (s *Sim) Thaw() {
+	s.freezing.Lock()
+	defer s.freezing.Unlock()
+	s.frozen = nil
+}
 
 // SetFaults replaces the faults of the scenario.
 func (s *Sim) SetFaults(faults []Fault) error {

@@ -116,7 +116,7 @@ type scope struct {
 
 // Truth counts what a perfect collector ends with at this moment.
 func (s *Sim) Truth(ctx context.Context) (Truth, error) {
-	truth := Truth{Now: s.now(), Frozen: s.frozen.Load() != nil, Tenants: []TenantTruth{}}
+	truth := Truth{Now: s.now(), Frozen: s.isFrozen(), Tenants: []TenantTruth{}}
 	asOf := s.produced()
 	for _, t := range s.order {
 		tenant := TenantTruth{ID: t.ID}
