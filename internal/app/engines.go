@@ -56,7 +56,9 @@ func (a *application) patiently(ctx context.Context, local bool, open func() err
 		if err == nil || local || !fault.Is(err, fault.Unavailable) || !a.Clock.Now().Before(end) {
 			return err
 		}
-		a.log.Warn("the start waits for a server", "error", err.Error(), "until", end.UTC().Format(time.RFC3339))
+		if attempt == 1 {
+			a.log.Warn("the start waits for a server", "error", err.Error(), "until", end.UTC().Format(time.RFC3339))
+		}
 		if sleepErr := a.Clock.Sleep(ctx, min(collect.Backoff(err, attempt), startPatience/20)); sleepErr != nil {
 			return errors.Join(err, sleepErr)
 		}
