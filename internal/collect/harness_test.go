@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long tests wait for what must happen. Disks that others keep busy sync slowly.
-const patience = 2 * time.Minute
+const patience = time.Minute
 
 const directory = "11111111-2222-3333-4444-555555555555"
 

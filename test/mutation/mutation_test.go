@@ -18,7 +18,7 @@ import (
 const variable = "SLUICE_MUTATIONS"
 
 // patience is for one test binary.
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 // root is the folder of the module.
 func root(t *testing.T) string {
