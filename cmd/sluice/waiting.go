@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -23,11 +24,7 @@ func waiting[T any](ctx context.Context, c *cli, server *client.Client, work fun
 		value, err := work()
 		done <- outcome{value, err}
 	}()
-	every := c.problemEvery
-	if every == 0 {
-		every = problemEvery
-	}
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(cmp.Or(c.problemEvery, problemEvery))
 	defer tick.Stop()
 	told := ""
 	for {

@@ -1,11 +1,9 @@
 package app
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -65,7 +63,7 @@ func folderSize(dir string) (sum int64) {
 }
 
 func diskKind(err error) fault.Kind {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if fault.DiskFull(err) {
 		return fault.Full
 	}
 	return fault.Config

@@ -69,10 +69,7 @@ func TestOlderStateWithAnOpenBatch(t *testing.T) {
 
 // TestJournalThatLostItsNewestMessages: it ends before the last confirmed batch, and the lake had read nothing of them.
 func TestJournalThatLostItsNewestMessages(t *testing.T) {
-	p := newProof(t, 3)
-	r := p.start()
-	r.manager.Start(p.cfg)
-	p.waitLanded(general, 3)
+	p, r := landedProof(t, 3)
 	r.stop()
 	restore := p.copyJournal()
 	for i := range 6 {
@@ -118,10 +115,7 @@ func TestJournalThatLostItsNewestMessages(t *testing.T) {
 
 // TestJournalThatIsTrimmedDuringRecovery: what the lake has is not missed because the journal has it no more.
 func TestJournalThatIsTrimmedDuringRecovery(t *testing.T) {
-	p := newProof(t, 3)
-	r := p.start()
-	r.manager.Start(p.cfg)
-	p.waitLanded(general, 3)
+	p, r := landedProof(t, 3)
 	r.stop()
 	if published, err := p.state.Published(t.Context()); err != nil || len(published) == 0 {
 		t.Fatalf("published %v, %v: this test shows nothing", published, err)

@@ -33,6 +33,16 @@ func newProof(t *testing.T, units int) *proof {
 	return p
 }
 
+// landedProof is a proof whose units have landed.
+func landedProof(t *testing.T, units int) (*proof, *running) {
+	t.Helper()
+	p := newProof(t, units)
+	r := p.start()
+	r.manager.Start(p.cfg)
+	p.waitLanded(general, int64(units))
+	return p, r
+}
+
 func (p *proof) verify(r *running, repair bool) FeedReport {
 	p.t.Helper()
 	report, err := r.manager.Verify(p.t.Context(), p.cfg, VerifyRequest{Repair: repair})
@@ -90,10 +100,7 @@ func (p *proof) idOf(unit, record int) string {
 func itemOf(raw string) record.Item { return record.Item{Raw: []byte(raw)} }
 
 func TestVerifyProvesACleanRun(t *testing.T) {
-	p := newProof(t, 20)
-	r := p.start()
-	r.manager.Start(p.cfg)
-	p.waitLanded(general, 20)
+	p, r := landedProof(t, 20)
 	p.whole(r, 20)
 	f := p.verify(r, false)
 	if len(f.Hours) != 20 || f.Tally.Records != 40 {
@@ -149,10 +156,7 @@ func TestVerifyTellsPartsFromTheWhole(t *testing.T) {
 }
 
 func TestVerifyFindsAndRepairsRecordsThatTheLakeLost(t *testing.T) {
-	p := newProof(t, 20)
-	r := p.start()
-	r.manager.Start(p.cfg)
-	p.waitLanded(general, 20)
+	p, r := landedProof(t, 20)
 	p.lake.lose(p.idOf(3, 1), p.idOf(7, 1), p.idOf(19, 0), p.idOf(19, 1)) // none of them came with another unit
 	f := p.verify(r, true)
 	want := Tally{Listed: 20, Landed: 17, Missing: 3, Records: 36, MissingRecords: 4}
@@ -188,10 +192,7 @@ func TestVerifyFindsAndRepairsRecordsThatTheLakeLost(t *testing.T) {
 // TestRepairReadsOtherUnitsThatHadTheRecord: the unit that a lost record landed with cannot be had any more, but the
 // record had come with another unit, as a duplicate.
 func TestRepairReadsOtherUnitsThatHadTheRecord(t *testing.T) {
-	p := newProof(t, 5)
-	r := p.start()
-	r.manager.Start(p.cfg)
-	p.waitLanded(general, 5)
+	p, r := landedProof(t, 5)
 	p.lake.lose(p.idOf(1, 0)) // landed with u1, repeated by u2
 	p.src.mu.Lock()
 	u1 := p.src.units[1]
@@ -213,10 +214,7 @@ func TestRepairReadsOtherUnitsThatHadTheRecord(t *testing.T) {
 }
 
 func TestVerifyFindsUnitsThatTheLedgerForgot(t *testing.T) {
-	p := newProof(t, 10)
-	r := p.start()
-	r.manager.Start(p.cfg)
-	p.waitLanded(general, 10)
+	p, r := landedProof(t, 10)
 	r.manager.Stop("c1")
 	if _, err := p.state.DB().ExecContext(t.Context(), `DELETE FROM units WHERE content_id IN ('u2', 'u5')`); err != nil {
 		t.Fatal(err)
@@ -264,10 +262,7 @@ func TestVerifyKnowsWhatIsLost(t *testing.T) {
 }
 
 func TestVerifyFindsSurplus(t *testing.T) {
-	p := newProof(t, 3)
-	r := p.start()
-	r.manager.Start(p.cfg)
-	p.waitLanded(general, 3)
+	p, r := landedProof(t, 3)
 	p.lake.mu.Lock()
 	stranger := record.Unit{Key: "x", ContentType: general}
 	p.lake.kept = append(p.lake.kept, lakeRow{
@@ -283,10 +278,7 @@ func TestVerifyFindsSurplus(t *testing.T) {
 
 // TestLostJournal: the journal is gone with batches that the lake did not have yet, one of which it had in part.
 func TestLostJournal(t *testing.T) {
-	p := newProof(t, 12)
-	r := p.start()
-	r.manager.Start(p.cfg)
-	p.waitLanded(general, 12)
+	p, r := landedProof(t, 12)
 	r.stop()
 	p.lake.keep(t.Context())
 	p.lake.mu.Lock()
@@ -307,10 +299,7 @@ func TestLostJournal(t *testing.T) {
 // TestLostJournalAndAnotherUnit: what the lake had of a lost batch is not landed again by a unit that was not in it, which
 // is not told to ask the lake and is read first.
 func TestLostJournalAndAnotherUnit(t *testing.T) {
-	p := newProof(t, 4)
-	r := p.start()
-	r.manager.Start(p.cfg)
-	p.waitLanded(general, 4)
+	p, r := landedProof(t, 4)
 	r.stop()
 	p.lake.keep(t.Context())
 	p.lake.mu.Lock()

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 )
 
@@ -207,4 +208,9 @@ func HTTPStatus(k Kind) int {
 	default: // Internal, and a kind that is none
 		return 500
 	}
+}
+
+// DiskFull reports whether an error of the file system says that the disk or a quota is exhausted.
+func DiskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

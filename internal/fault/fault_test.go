@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -86,5 +88,16 @@ func TestEveryKindHasAStatus(t *testing.T) {
 	}
 	if HTTPStatus("") != http.StatusOK || HTTPStatus("unheard of") != http.StatusInternalServerError {
 		t.Error("no error is 200, an unknown kind 500")
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	for err, want := range map[error]bool{
+		nil: false, syscall.EIO: false, syscall.ENOSPC: true, syscall.EDQUOT: true,
+		New(Unavailable, "write", "").WithCause(&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}): true,
+	} {
+		if got := DiskFull(err); got != want {
+			t.Errorf("%v: %v", err, got)
+		}
 	}
 }

@@ -32,7 +32,7 @@ func diskFault(op string, err error) *fault.Error {
 
 // diskIsFull also reads the text, because the embedded server only tells by its log.
 func diskIsFull(err error) bool {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if fault.DiskFull(err) {
 		return true
 	}
 	text := err.Error()

@@ -106,7 +106,7 @@ func (r *Reader) Next(ctx context.Context) (Message, error) {
 			r.drop()
 			continue
 		case errors.Is(err, context.DeadlineExceeded):
-			if err := r.overtaken(ctx); err != nil {
+			if err := r.look(ctx); err != nil {
 				return Message{}, err
 			}
 			continue
@@ -168,20 +168,18 @@ func (r *Reader) wait(ctx context.Context) (jetstream.Msg, error) {
 	return r.msgs.Next(jetstream.NextContext(ctx))
 }
 
-// overtaken fails when the message that is waited for was trimmed away. Without it a reader that was overtaken in a
+// look fails when the message that is waited for was trimmed away. Without it a reader that was overtaken in a
 // quiet hour would wait for the next message to find out. A message that is there and does not come makes the reader open
 // itself again: in a cluster the node of the consumer may have been restarted, and what was asked of it is forgotten
 // without a word. (The client's own watch over that needs waits that are longer than ours.)
-func (r *Reader) overtaken(ctx context.Context) error {
+func (r *Reader) look(ctx context.Context) error {
 	first, last, err := r.j.Bounds(ctx)
 	switch {
-	case err != nil: // only looking: what is wrong shows in the next wait
-		return nil //nolint:nilerr // see above
-	case first > r.next:
+	case err == nil && first > r.next:
 		return r.missing(first)
-	case last < r.next:
+	case err == nil && last < r.next:
 		r.late = 0
-	default:
+	case err == nil: // otherwise what is wrong shows in the next wait
 		if r.late++; r.late >= lateLooks {
 			r.drop()
 			r.late = 0

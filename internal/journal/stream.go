@@ -116,7 +116,8 @@ func (j *Journal) Replace(ctx context.Context, firstSeq uint64) (uint64, error) 
 // that is tried again for a while.
 func (j *Journal) recreateStream(ctx context.Context, first uint64) (jetstream.Stream, error) {
 	const createFailed jetstream.ErrorCode = 10049
-	enough := time.After(recreateFor)
+	enough, cancel := context.WithTimeout(ctx, recreateFor)
+	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
@@ -126,9 +127,7 @@ func (j *Journal) recreateStream(ctx context.Context, first uint64) (jetstream.S
 			return stream, err
 		}
 		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-enough:
+		case <-enough.Done():
 			return nil, err
 		case <-again.C:
 		}

@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -153,17 +152,10 @@ func TestReplace(t *testing.T) {
 // outside runs a server as a NATS cluster outside of the process would.
 func outside(t *testing.T) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
+	s := run(t, &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: MaxPayload,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
 	t.Cleanup(func() { stopServer(s) })
-	if !s.ReadyForConnections(30 * time.Second) {
-		t.Fatal("the NATS server does not start")
-	}
 	return s
 }
 

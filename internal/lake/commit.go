@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/apache/arrow-go/v18/parquet/metadata"
@@ -259,7 +258,7 @@ type fileMeta = *metadata.FileMetaData
 
 // diskError tells an exhausted disk or quota from other failures.
 func diskError(err error) error {
-	if diskFault(err) == fault.Full {
+	if fault.DiskFull(err) {
 		return fault.Wrap(fault.Full, "write data file", err)
 	}
 	return err
@@ -267,7 +266,7 @@ func diskError(err error) error {
 
 // diskFault is the kind of a failure of the disk.
 func diskFault(err error) fault.Kind {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if fault.DiskFull(err) {
 		return fault.Full
 	}
 	return fault.Unavailable

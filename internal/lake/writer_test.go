@@ -229,16 +229,17 @@ func TestUnknownOutcomeAndMaintenance(t *testing.T) {
 	expect(t, l, entries...)
 }
 
-// fullDisk takes a few bytes of each data file while it is full.
+// fullDisk takes a few bytes of each file with an extension while it is full.
 type fullDisk struct {
 	realDisk
+	ext      string
 	full     atomic.Bool
 	attempts atomic.Int32
 }
 
 func (d *fullDisk) create(path string) (diskFile, error) {
 	f, err := d.realDisk.create(path)
-	if err != nil || filepath.Ext(path) != ".parquet" || !d.full.Load() {
+	if err != nil || filepath.Ext(path) != d.ext || !d.full.Load() {
 		return f, err
 	}
 	d.attempts.Add(1)
@@ -261,7 +262,7 @@ func (f shortFile) ReadFrom(r io.Reader) (int64, error) {
 // TestFullDiskIsNotFilled: what failed attempts have written is gone at once.
 func TestFullDiskIsNotFilled(t *testing.T) {
 	s := newSetup(t)
-	d := &fullDisk{}
+	d := &fullDisk{ext: ".parquet"}
 	s.cfg.disk = d
 	l := s.open()
 	entries := testEntries(6)
@@ -289,22 +290,6 @@ func TestFullDiskIsNotFilled(t *testing.T) {
 	expect(t, l, entries...)
 }
 
-// fullMetadata takes no metadata files while it is full.
-type fullMetadata struct {
-	realDisk
-	full     atomic.Bool
-	attempts atomic.Int32
-}
-
-func (d *fullMetadata) create(path string) (diskFile, error) {
-	f, err := d.realDisk.create(path)
-	if err != nil || filepath.Ext(path) != ".json" || !d.full.Load() {
-		return f, err
-	}
-	d.attempts.Add(1)
-	return shortFile{f}, nil
-}
-
 // hasty is a clock that does not sleep.
 type hasty struct{ clock.Real }
 
@@ -314,7 +299,7 @@ func (hasty) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err(
 // same disk, fails in the same moment.
 func TestFullDiskAndLostFeed(t *testing.T) {
 	s := newSetup(t)
-	d := &fullMetadata{}
+	d := &fullDisk{ext: ".json"} // metadata
 	var said bytes.Buffer
 	s.cfg.disk, s.cfg.Clock, s.cfg.Logger = d, hasty{}, slog.New(slog.NewTextHandler(&said, nil))
 	l := s.open()
