@@ -68,7 +68,7 @@ func (c *cli) searchCommand() *cobra.Command {
 	flags.IntVar(&f.limit, "limit", api.DefaultLimit, "most rows wanted; 0 for all")
 	flags.StringSliceVar(&f.q.Fields, "fields", nil, "`columns` wanted, separated by commas")
 	flags.BoolVar(&f.raw, "raw", false, "print the original records byte for byte, each followed by a line break")
-	flags.BoolVar(&f.q.Strict, "strict", false, "keep the pure boolean meaning of contradictory conjunctions")
+	flags.BoolVar(&f.q.Strict, "strict", false, "refuse unknown fields; keep the pure boolean meaning of contradictory conjunctions")
 	outputFlag(cmd, &f.output, formats)
 	_ = cmd.RegisterFlagCompletionFunc("index", words(api.Indices()...))
 	_ = cmd.RegisterFlagCompletionFunc("lang", words(api.Langs()...))

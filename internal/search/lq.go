@@ -80,12 +80,9 @@ func (p *plan) selection(req Request) (*selection, error) {
 			sel.columns = append(sel.columns, Column{"raw", "VARCHAR"})
 			continue
 		}
-		expr, typ, ok := p.cat.Output(f)
-		if !ok && p.noFiles() { // the fields of a vendor come with its first record
-			expr, typ, ok = "CAST(NULL AS VARCHAR)", "VARCHAR", true
-		}
-		if !ok {
-			return nil, fault.Newf(fault.Config, op, "unknown field %q in the list of fields", f)
+		expr, typ, err := p.output(f, req.Strict)
+		if err != nil {
+			return nil, err
 		}
 		sel.columns = append(sel.columns, Column{f, typ})
 		sel.add(expr, f)
@@ -104,6 +101,23 @@ func (p *plan) selection(req Request) (*selection, error) {
 	sel.add(p.column("_id", "VARCHAR"), keyID)
 	sel.add(p.column("_seq", "BIGINT"), keySeq)
 	return sel, nil
+}
+
+// output returns the SQL expression that shows a field, and its type. A vendor's field is unknown until the first record
+// that has it is committed, so an unknown one is an empty column with a notice, as it matches nothing in a query.
+func (p *plan) output(field string, strict bool) (expr, typ string, err error) {
+	expr, typ, ok := p.cat.Output(field)
+	if ok {
+		return expr, typ, nil
+	}
+	text := fmt.Sprintf("unknown field %q in the list of fields", field)
+	if strict {
+		return "", "", fault.New(fault.Config, op, text)
+	}
+	if !p.noFiles() {
+		p.notices = append(p.notices, query.Notice{Kind: query.Hint, Text: text + ": its column is empty"})
+	}
+	return "CAST(NULL AS VARCHAR)", "VARCHAR", nil
 }
 
 // noFiles reports whether the tables hold nothing in the query's time.

@@ -227,8 +227,12 @@ func TestFieldsAndRaw(t *testing.T) {
 	if _, err := row.Raw(); !fault.Is(err, fault.Config) {
 		t.Errorf("Raw without Request.Raw: got %v", err)
 	}
-	if _, err := searcher.Search(t.Context(), search.Request{Fields: []string{"nonsense"}}); !fault.Is(err, fault.Config) {
-		t.Errorf("unknown field: got %v", err)
+	row, res = first(search.Request{Query: "Operation:FileDownloaded", Fields: []string{"Operation", "nonsense"}})
+	if got := fmt.Sprint(row.Values); got != "[FileDownloaded <nil>]" {
+		t.Errorf("unknown field: got %s, want an empty column", got)
+	}
+	if len(res.Notices) != 1 || !strings.Contains(res.Notices[0].Text, `unknown field "nonsense"`) {
+		t.Errorf("unknown field: got the notices %v", res.Notices)
 	}
 }
 
@@ -270,6 +274,7 @@ func TestMistakes(t *testing.T) {
 		{search.Request{Query: "from devo.collectors.out where x"}, "LINQ"},
 		{search.Request{Query: "O365_CL | where x == 1"}, "KQL"},
 		{search.Request{Query: "Nothing:x", Strict: true}, "unknown field"},
+		{search.Request{Fields: []string{"nonsense"}, Strict: true}, `unknown field "nonsense" in the list`},
 		{search.Request{Query: "timestamp:yesterday"}, "position 11: expected a date"},
 		{search.Request{Query: "a", Limit: -1}, "limit -1"},
 		{search.Request{Query: "SELEC 1", Lang: "sql"}, "syntax error"},
