@@ -77,15 +77,17 @@ func (c *cli) readDocument(file string) (name string, text []byte, err error) {
 func (c *cli) getCommand() *cobra.Command {
 	var output string
 	formats := []string{"table", "yaml", "json"}
-	kinds := []string{string(api.Connectors), string(api.Destinations), string(api.Filters), string(api.Consent), kindNotifications, kindTypes}
+	kinds := []string{string(api.Connectors), string(api.Destinations), string(api.Filters), string(api.Consent), kindNotifications, kindTenants, kindTypes}
 	cmd := &cobra.Command{
-		Use:   "get connectors|destinations|filters|consent|notifications|types [NAME]",
+		Use:   "get connectors|destinations|filters|consent|notifications|tenants|types [NAME]",
 		Short: "Show what is configured, and which types there are",
 		Long: `Show the entries of a kind, or one of them. The yaml and json outputs can be applied again; secrets are shown as references.
 
 "get consent" shows the multi-tenant applications, see "sluice consent".
 
 "get notifications" shows the targets of notifications and how they do.
+
+"get tenants" shows whose data are kept.
 
 "get types" lists the connector types; with the name of one it shows what the type collects and where it is found, which
 hosts have to be reachable, and how the application is registered and auditing switched on.`,
@@ -113,6 +115,9 @@ hosts have to be reachable, and how the application is registered and auditing s
 					return usagef("get types is shown as table or json; types cannot be applied")
 				}
 				return c.getTypes(ctx, server, name, output)
+			}
+			if args[0] == kindTenants {
+				return c.getTenants(ctx, server, name, output)
 			}
 			if args[0] == kindNotifications {
 				return c.getNotifications(ctx, server, name, output)

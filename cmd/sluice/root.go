@@ -43,7 +43,7 @@ func (c *cli) root() *cobra.Command {
 	for group, commands := range map[string][]*cobra.Command{
 		"server":  {c.upCommand(), c.simCommand(), c.statusCommand()},
 		"entries": {c.applyCommand(), c.getCommand(), c.testCommand(), c.pauseCommand(), c.resumeCommand(), c.deleteCommand(), c.filterCommand(), c.historyCommand(), c.consentCommand()},
-		"data":    {c.collectCommand(), c.verifyCommand(), c.retryCommand(), c.searchCommand(), c.importCommand(), c.lakeCommand()},
+		"data":    {c.collectCommand(), c.verifyCommand(), c.retryCommand(), c.searchCommand(), c.importCommand(), c.lakeCommand(), c.eraseCommand()},
 		"":        {c.versionCommand(), c.docsCommand(), c.queryWorkerCommand()},
 	} {
 		for _, cmd := range commands {

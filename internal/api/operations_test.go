@@ -39,7 +39,7 @@ func TestOpenAPIDescribesEveryOperation(t *testing.T) {
 		"post /entries/{kind}/{name}/pause", "post /entries/{kind}/{name}/resume", "post /entries/{kind}/{name}/test", "post /apply",
 		"get /document", "post /entries/connectors/{name}/collect", "get /jobs/{id}", "get /jobs/{id}/progress", "get /search", "post /search",
 		"post /imports", "get /imports", "put /imports/{id}/files", "post /imports/{id}/finish",
-		"get /lake/stats", "post /lake/compact", "post /lake/check", "post /lake/repair",
+		"get /lake/stats", "post /lake/compact", "post /lake/check", "post /lake/repair", "get /tenants", "delete /tenants/{name}",
 		"post /verify", "get /verify", "get /connectors/{name}/units", "post /connectors/{name}/retry",
 		"get /filters", "post /filters/test", "get /filters/{name}/history", "get /connectors/{name}/history", "get /types", "get /types/{type}",
 		"get /consent/applications", "post /consent", "get /consent/tenants", "post /consent/tenants", "post /consent/tenants/{id}/connectors",

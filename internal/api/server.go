@@ -104,6 +104,7 @@ func (s *server) routes(mux *http.ServeMux, version string) *huma.OpenAPI {
 	s.searchRoutes(api)
 	s.importRoutes(api)
 	s.lakeRoutes(api)
+	s.tenantRoutes(api)
 	s.catalogRoutes(api)
 	s.historyRoutes(api)
 	s.consentRoutes(api)

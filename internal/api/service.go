@@ -22,6 +22,7 @@ type Service interface {
 	Searcher
 	Importer
 	Keeper
+	TenantKeeper
 	Catalog
 	Consenter
 	LogFilters

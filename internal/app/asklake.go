@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"sluice/internal/collect"
+	"sluice/internal/lake"
 	"sluice/internal/lake/census"
 	"sluice/internal/record"
 )
@@ -96,7 +97,7 @@ func (l *lakeAnswers) ask(ctx context.Context, asks []collect.Ask) (map[string]c
 	}
 	held := make(map[string]collect.Held, len(presence.Found))
 	for id, f := range presence.Found {
-		held[id] = collect.Held{Index: f.Index, Raw: f.Raw}
+		held[id] = collect.Held{Index: f.Index, Raw: f.Raw, TenantName: f.TenantName, Seq: record.JournalSeq(f.Seq)}
 	}
 	return held, nil
 }
@@ -118,9 +119,9 @@ func (l *lakeAnswers) Origins(ctx context.Context, units []record.UnitID) (map[r
 func (l *lakeAnswers) Since(ctx context.Context, after uint64) iter.Seq2[collect.Stored, error] {
 	return func(yield func(collect.Stored, error) bool) {
 		for row, err := range l.s.census.Since(ctx, record.Seq(after, record.MaxBatchRecords-1)) {
-			stored := collect.Stored{
-				ID: row.ID, Batch: row.Batch, Seq: record.JournalSeq(row.Seq), Held: collect.Held{Index: row.Index, Raw: row.Raw},
-			}
+			stored := collect.Stored{ID: row.ID, Batch: row.Batch, Held: collect.Held{
+				Index: row.Index, Raw: row.Raw, TenantName: row.TenantName, Seq: record.JournalSeq(row.Seq),
+			}}
 			if !yield(stored, err) || err != nil {
 				return
 			}
@@ -135,4 +136,16 @@ func (l *lakeAnswers) LastSeq(ctx context.Context) (seq uint64, err error) {
 		seq = max(seq, p.Seq)
 	}
 	return seq, err
+}
+
+// Erase implements collect.Lake.
+func (l *lakeAnswers) Erase(ctx context.Context, tenantName string, through uint64) (rows int64, err error) {
+	for _, index := range lake.Indices() {
+		erased, err := l.s.lake.Erase(ctx, index, tenantName, through)
+		rows += erased.Rows
+		if err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
 }

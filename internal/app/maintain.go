@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"sluice/internal/fault"
 	"sluice/internal/lake"
 )
 
@@ -27,6 +28,9 @@ func (a *application) maintain(ctx context.Context) error {
 		}
 		if _, _, err := a.svc.lake.Sweep(ctx); err != nil && ctx.Err() == nil {
 			a.log.Warn("remove unused files of the lake", "error", err.Error())
+		}
+		if _, err := a.svc.publisher.FinishErasures(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("remove the rows of an erased tenant from the lake", "error", err.Error(), "hint", fault.HintOf(err))
 		}
 		// Open days are merged when they have become many small files, closed days whenever there is anything to merge.
 		a.compact(ctx, lake.CompactOptions{Before: now.Add(2 * 24 * time.Hour), MinFiles: openDayFiles})

@@ -94,6 +94,16 @@ func (c *Client) History(ctx context.Context, name string) ([]api.Change, error)
 	return ask[[]api.Change](ctx, c, http.MethodGet, "/connectors/"+url.PathEscape(name)+"/history", nil)
 }
 
+// Tenants lists whose data are kept.
+func (c *Client) Tenants(ctx context.Context) ([]api.Tenant, error) {
+	return ask[[]api.Tenant](ctx, c, http.MethodGet, "/tenants", nil)
+}
+
+// EraseTenant removes everything that was collected or imported for a tenant, which may take minutes.
+func (c *Client) EraseTenant(ctx context.Context, name string) (api.Erasure, error) {
+	return ask[api.Erasure](ctx, c, http.MethodDelete, "/tenants/"+url.PathEscape(name), nil)
+}
+
 // Types describes the connector types.
 func (c *Client) Types(ctx context.Context) ([]api.TypeInfo, error) {
 	return ask[[]api.TypeInfo](ctx, c, http.MethodGet, "/types", nil)

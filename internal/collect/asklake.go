@@ -32,13 +32,15 @@ type Lake interface {
 	// of any of them, 0 in an empty lake.
 	Since(ctx context.Context, after uint64) iter.Seq2[Stored, error]
 	LastSeq(ctx context.Context) (uint64, error)
+	// Erase removes the records of a tenant that came with messages of the journal up to through, and returns how many. A
+	// second call finds only what an error of the first one left.
+	Erase(ctx context.Context, tenantName string, through uint64) (int64, error)
 }
 
 // Stored is a record of the lake with its place in the journal.
 type Stored struct {
 	ID    string
 	Batch int64
-	Seq   uint64
 	Held
 }
 
@@ -50,8 +52,10 @@ type Ask struct {
 
 // Held is a record that the lake holds.
 type Held struct {
-	Index record.Index
-	Raw   []byte // the record, byte for byte
+	Index      record.Index
+	Raw        []byte // the record, byte for byte
+	TenantName string
+	Seq        uint64 // of the journal
 }
 
 // Holding is what the lake holds of a unit.
@@ -84,10 +88,11 @@ const floorMargin = 48 * time.Hour
 // askLake completes the claims of a fragment with what the lake knows, where the index of ids cannot know alone: for
 // all records of a unit that is healed, and for records with events older than the index reaches (rule 8 of the
 // collection path).
-func (p *Publisher) askLake(ctx context.Context, items []prepared, all bool) error {
+func (p *Publisher) askLake(ctx context.Context, frag *fragment, all bool) error {
 	if p.cfg.Lake == nil {
 		return nil
 	}
+	items := frag.items
 	floor, err := p.cfg.State.IDFloor(ctx)
 	if err != nil {
 		return err
@@ -123,13 +128,24 @@ func (p *Publisher) askLake(ctx context.Context, items []prepared, all bool) err
 	if err != nil {
 		return err
 	}
-	var content contentHasher
+	lake := lakeAnswer{settled: number, generation: frag.generation, held: func(id string) (Held, bool) {
+		row, ok := held[id]
+		return row, ok && !p.erasures.cover(row)
+	}}
 	for _, i := range at {
-		if err := items[i].answer(held, number, &content); err != nil {
+		if err := items[i].answer(&lake); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lakeAnswer is what the lake said of the records of a fragment.
+type lakeAnswer struct {
+	held       func(id string) (Held, bool)
+	settled    int64 // the lake had all batches up to this number
+	generation uint32
+	content    contentHasher
 }
 
 func (i *prepared) variantID() string {
@@ -140,23 +156,23 @@ func (i *prepared) variantID() string {
 }
 
 // answer notes what the lake said of the item's id and of the id that it would have as a variant.
-func (i *prepared) answer(held map[string]Held, settled int64, h *contentHasher) error {
-	i.claim.Lake, i.claim.SettledBatch = state.Absent, settled
+func (i *prepared) answer(lake *lakeAnswer) error {
+	i.claim.Lake, i.claim.SettledBatch = state.Absent, lake.settled
 	i.variantLake = state.Absent
-	if row, ok := held[i.rec.ID]; ok {
-		claim, err := h.claim(i.rec.ID, row)
+	if row, ok := lake.held(i.rec.ID); ok {
+		claim, err := lake.content.claim(lake.generation, i.rec.ID, row)
 		if err != nil {
 			return err
 		}
 		i.claim.Lake, i.claim.LakeContent = state.Present, claim.Content
 	}
-	if _, ok := held[i.variantID()]; !ok || i.rec.Index == record.Quarantine {
+	if _, ok := lake.held(i.variantID()); !ok || i.rec.Index == record.Quarantine {
 		return nil
 	}
 	// A variant's id is made of its content: the lake has this very record, whoever holds the id itself.
 	i.variantLake = state.Present
 	if i.claim.Lake == state.Absent {
-		i.claim.Key = normalize.ClaimKey(0, i.variantID())
+		i.claim.Key = normalize.ClaimKey(lake.generation, i.variantID())
 		i.claim.Lake, i.claim.LakeContent = state.Present, i.claim.Content
 	}
 	return nil
@@ -169,9 +185,9 @@ type contentHasher struct {
 	scratch normalize.Scratch
 }
 
-func (h *contentHasher) claim(id string, row Held) (state.Claim, error) {
+func (h *contentHasher) claim(generation uint32, id string, row Held) (state.Claim, error) {
 	if row.Index == record.Quarantine {
-		return quarantineClaim(id)
+		return quarantineClaim(generation, id)
 	}
 	connectorType, ok := normalize.TypeOfID(id)
 	if !ok {
@@ -186,5 +202,5 @@ func (h *contentHasher) claim(id string, row Held) (state.Claim, error) {
 	if err != nil {
 		return state.Claim{}, fault.Wrap(fault.Internal, "identify record of the lake", err)
 	}
-	return state.Claim{Second: identity.Second, Key: normalize.ClaimKey(0, id), Content: identity.Content}, nil
+	return state.Claim{Second: identity.Second, Key: normalize.ClaimKey(generation, id), Content: identity.Content}, nil
 }

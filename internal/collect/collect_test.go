@@ -2,6 +2,7 @@ package collect
 
 import (
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
 	"testing"
@@ -322,17 +323,22 @@ func TestCollectJob(t *testing.T) {
 	}
 }
 
-func TestImport(t *testing.T) {
-	h := newHarness(t)
-	r := h.start()
-	lines := []string{rec("a", ""), rec("b", ""), rec("a", ""), "not json", rec("c", "")}
-	items := func(yield func(record.Item, error) bool) {
+// itemsOf are the items of a file with these lines.
+func itemsOf(lines ...string) iter.Seq2[record.Item, error] {
+	return func(yield func(record.Item, error) bool) {
 		for i, l := range lines {
 			if !yield(record.Item{Raw: []byte(l), Offset: int64(i + 1), Malformed: rawjson.Check([]byte(l))}, nil) {
 				return
 			}
 		}
 	}
+}
+
+func TestImport(t *testing.T) {
+	h := newHarness(t)
+	r := h.start()
+	lines := []string{rec("a", ""), rec("b", ""), rec("a", ""), "not json", rec("c", "")}
+	items := itemsOf(lines...)
 	connector := ImportConnector("office365", "Lab", "")
 	first, err := r.manager.Import(t.Context(), connector, "job1", "a.ndjson", items)
 	if err != nil {

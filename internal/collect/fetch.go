@@ -96,6 +96,7 @@ func (w *fetcher) work(ctx context.Context, u task) {
 // fail ends that.
 func (w *fetcher) fetch(ctx context.Context, u task) error {
 	p := w.f.r.deps.Publisher
+	w.prep.generation = p.erasures.generation(w.prep.connector.TenantName)
 	frag := w.fragment(u, reserveStep)
 	total := &tally{} // of all parts; only the publisher touches it, in the order of submission
 	for item, err := range w.f.r.cfg.Source.Fetch(ctx, u.Unit) {
@@ -126,7 +127,7 @@ func (w *fetcher) fetch(ctx context.Context, u task) error {
 		total.add(c, frag.filtered)
 		w.landed(u, total, err)
 	}
-	err := p.askLake(ctx, frag.items, u.AskLake)
+	err := p.askLake(ctx, frag, u.AskLake)
 	if err == nil {
 		err = p.submit(ctx, frag)
 	}
@@ -158,7 +159,7 @@ func (w *fetcher) handOver(ctx context.Context, u task, frag *fragment, total *t
 		total.add(c, frag.filtered)
 		total.refused = total.refused || err != nil
 	}
-	err := p.askLake(ctx, frag.items, u.AskLake)
+	err := p.askLake(ctx, frag, u.AskLake)
 	if err == nil {
 		err = p.submit(ctx, frag)
 	}
@@ -174,7 +175,7 @@ func (w *fetcher) handOver(ctx context.Context, u task, frag *fragment, total *t
 
 func (w *fetcher) fragment(u task, reserved int64) *fragment {
 	return &fragment{
-		connector: &w.f.r.cfg.Connector, reserved: reserved,
+		connector: &w.f.r.cfg.Connector, generation: w.prep.generation, reserved: reserved,
 		unit: record.BatchUnit{ID: u.ID, ContentType: u.ContentType, ContentID: u.ContentID, Created: u.Created},
 		look: u.look, asked: u.AskLake,
 	}

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,17 +35,38 @@ type FileResult struct {
 // ImportConnector is the connector that imported records carry. Its ledger is apart from that of any real connector.
 func ImportConnector(connectorType, tenantName, directoryID string) record.Connector {
 	return record.Connector{
-		ID: "import:" + connectorType + ":" + tenantName, Name: "import", Type: connectorType,
+		ID: importPrefix + connectorType + ":" + tenantName, Name: "import", Type: connectorType,
 		TenantName: tenantName, DirectoryID: directoryID,
 	}
+}
+
+const importPrefix = "import:"
+
+// ImportTenant is the tenant name in the id of an ImportConnector. ok is false for any other id.
+func ImportTenant(connectorID string) (tenantName string, ok bool) {
+	rest, ok := strings.CutPrefix(connectorID, importPrefix)
+	if !ok {
+		return "", false
+	}
+	_, tenantName, ok = strings.Cut(rest, ":") // no type has a colon
+	return tenantName, ok
 }
 
 // Import takes the items of one file through ids, journal and ledger. It returns when all of them are safe in the
 // journal. An error of items ends the file; what came before it lands, and the result counts it.
 func (m *Manager) Import(ctx context.Context, connector record.Connector, jobID, name string, items iter.Seq2[record.Item, error]) (FileResult, error) {
+	p := m.deps.Publisher
+	select {
+	case <-p.ready: // before, the generation of the tenant is not known
+	case <-p.stopped:
+		return FileResult{}, fault.New(fault.Canceled, "import", "the server stops")
+	case <-ctx.Done():
+		return FileResult{}, ctx.Err()
+	}
 	im := &fileImport{
 		m: m, connector: connector, key: jobID + "|" + name, contentID: filepath.Base(name),
-		prep: &preparer{connector: &connector, now: m.deps.Clock.Now}, open: map[string]*fragment{},
+		prep: &preparer{connector: &connector, generation: p.erasures.generation(connector.TenantName), now: m.deps.Clock.Now},
+		open: map[string]*fragment{},
 	}
 	readErr := im.read(ctx, items)
 	for contentType := range im.open {
@@ -124,7 +146,7 @@ func (im *fileImport) fragment(ctx context.Context, contentType string) (*fragme
 		Created: im.m.deps.Clock.Now().Truncate(time.Millisecond),
 	}
 	return &fragment{
-		connector: &im.connector, reserved: fragmentBytes, add: &unit, complete: true, done: im.done,
+		connector: &im.connector, generation: im.prep.generation, reserved: fragmentBytes, add: &unit, complete: true, done: im.done,
 		unit: record.BatchUnit{ID: unit.ID(im.connector.ID), ContentType: contentType, ContentID: unit.ContentID, Created: unit.Created},
 	}, nil
 }
@@ -133,7 +155,7 @@ func (im *fileImport) handOver(ctx context.Context, contentType string) error {
 	frag := im.open[contentType]
 	delete(im.open, contentType)
 	im.pending.Add(1)
-	err := im.m.deps.Publisher.askLake(ctx, frag.items, false)
+	err := im.m.deps.Publisher.askLake(ctx, frag, false)
 	if err == nil {
 		err = im.m.deps.Publisher.submit(ctx, frag)
 	}

@@ -23,6 +23,8 @@ type fakeLake struct {
 	asks int             // records asked for
 	cut  state.DropMark  // what retention dropped
 	fail error           // ends the next Since behind its last row
+
+	erased map[string]uint64 // up to which sequence, by tenant name
 }
 
 type lakeRow struct {
@@ -71,7 +73,8 @@ func (l *fakeLake) rows(ctx context.Context) ([]lakeRow, error) {
 	return slices.DeleteFunc(all, func(r lakeRow) bool {
 		taken := l.gone[r.ID] && !first[r.ID]
 		first[r.ID] = true
-		return taken || within(r, l.cut)
+		seq, erased := l.erased[r.TenantName]
+		return taken || within(r, l.cut) || erased && r.Seq <= seq
 	}), nil
 }
 
@@ -107,7 +110,9 @@ func (l *fakeLake) journalRows(ctx context.Context) ([]lakeRow, error) {
 		for _, r := range b.Records {
 			u := b.Units[r.Unit]
 			out = append(out, lakeRow{
-				Stored:  Stored{ID: r.ID, Batch: m.Number, Seq: m.Seq, Held: Held{Index: r.Index, Raw: bytes.Clone(r.Raw)}},
+				Stored: Stored{ID: r.ID, Batch: m.Number, Held: Held{
+					Index: r.Index, Raw: bytes.Clone(r.Raw), Seq: m.Seq, TenantName: b.Connectors[u.Connector].TenantName,
+				}},
 				unit:    u,
 				connect: b.Connectors[u.Connector].ID,
 			})
@@ -219,4 +224,25 @@ func (l *fakeLake) Origins(ctx context.Context, units []record.UnitID) (map[reco
 		}
 	}
 	return out, nil
+}
+
+// Erase takes rows away. Those of the journal come back with every look at it, so it remembers the erasure.
+func (l *fakeLake) Erase(ctx context.Context, tenantName string, through uint64) (int64, error) {
+	rows, err := l.rows(ctx)
+	if err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := int64(0)
+	for _, r := range rows {
+		if r.TenantName == tenantName && r.Seq <= through {
+			n++
+		}
+	}
+	if l.erased == nil {
+		l.erased = map[string]uint64{}
+	}
+	l.erased[tenantName] = through
+	return n, nil
 }

@@ -139,7 +139,7 @@ func TestATakeOverLeavesLaterBatchesAlone(t *testing.T) {
 	}
 	first := wholeFragment(healed, "a")
 	first.asked = true
-	if err := r.publisher.askLake(t.Context(), first.items, true); err != nil {
+	if err := r.publisher.askLake(t.Context(), first, true); err != nil {
 		t.Fatal(err)
 	}
 	send(wholeFragment(other, "a"))

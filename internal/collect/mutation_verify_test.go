@@ -38,7 +38,7 @@ func TestVerifyComparesRecords(t *testing.T) {
 			p.lake.lose(p.idOf(1, 1))
 			p.lake.mu.Lock()
 			p.lake.kept = append(p.lake.kept, lakeRow{
-				Stored: Stored{ID: id, Seq: 9_000_000, Held: Held{Index: record.WindowsEvents}}, connect: "c1",
+				Stored: Stored{ID: id, Held: Held{Index: record.WindowsEvents, Seq: 9_000_000}}, connect: "c1",
 				unit: record.BatchUnit{ID: unit.ID("c1"), ContentType: general, ContentID: unit.ContentID, Created: unit.Created},
 			})
 			p.lake.mu.Unlock()

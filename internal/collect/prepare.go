@@ -26,10 +26,11 @@ type prepared struct {
 
 // preparer turns items into records with identities. It keeps buffers and is for one goroutine.
 type preparer struct {
-	connector *record.Connector
-	now       func() time.Time
-	members   []rawjson.Member
-	scratch   normalize.Scratch
+	connector  *record.Connector
+	generation uint32 // of the tenant
+	now        func() time.Time
+	members    []rawjson.Member
+	scratch    normalize.Scratch
 }
 
 // prepare gives the item its identity. An item that is no usable record goes to quarantine. The content type is that
@@ -51,7 +52,7 @@ func (p *preparer) prepare(item record.Item, contentType, contentID string) (pre
 		if err == nil {
 			out.rec.ID = id.ID
 			out.rec.Index = normalize.IndexFor(p.connector.Type, contentType)
-			out.claim = state.Claim{Second: id.Second, Key: normalize.ClaimKey(0, id.ID), Content: id.Content}
+			out.claim = state.Claim{Second: id.Second, Key: normalize.ClaimKey(p.generation, id.ID), Content: id.Content}
 			out.content, out.event = id.Content, id.Event
 			return out, contentType
 		}
@@ -79,16 +80,24 @@ func (p *preparer) quarantine(out *prepared, reason, contentID string) {
 	out.rec.ID = "q:" + hex.EncodeToString(sum[:16])
 	out.rec.Index = record.Quarantine
 	out.rec.Reason = reason
-	copy(out.claim.Key[:], sum)
-	out.claim.Content = out.claim.Key // the id is made of the bytes: there are no variants
+	out.claim.Content = [16]byte(sum[:16]) // the id is made of the bytes: there are no variants
+	out.claim.Key = quarantineKey(p.generation, out.rec.ID, out.claim.Content)
 }
 
 // quarantineClaim is the claim of a malformed item with the given id.
-func quarantineClaim(id string) (c state.Claim, err error) {
+func quarantineClaim(generation uint32, id string) (c state.Claim, err error) {
 	text, ok := strings.CutPrefix(id, "q:")
-	if n, err := hex.Decode(c.Key[:], []byte(text[:min(len(text), 2*len(c.Key))])); !ok || err != nil || n != len(c.Key) || len(text) != 2*n {
+	if n, err := hex.Decode(c.Content[:], []byte(text[:min(len(text), 2*len(c.Content))])); !ok || err != nil || n != len(c.Content) || len(text) != 2*n {
 		return c, fault.Newf(fault.Internal, "read id of a malformed item", "%q is none", id)
 	}
-	c.Content = c.Key
+	c.Key = quarantineKey(generation, id, c.Content)
 	return c, nil
+}
+
+// quarantineKey is the key of a malformed item: its id is a hash already.
+func quarantineKey(generation uint32, id string, sum [16]byte) [16]byte {
+	if generation == 0 {
+		return sum
+	}
+	return normalize.ClaimKey(generation, id)
 }

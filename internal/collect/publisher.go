@@ -63,19 +63,20 @@ func (t *tally) add(c Counts, byFilter map[string]int64) {
 
 // fragment is a part of a unit on its way to the journal, usually the whole unit.
 type fragment struct {
-	connector *record.Connector
-	unit      record.BatchUnit // Connector is set when the batch is frozen
-	add       *record.Unit     // the unit is not in the ledger yet (imports)
-	items     []prepared
-	bytes     int64            // raw
-	filtered  map[string]int64 // records that are not in items, by the filter that dropped them
-	dropped   int64            // their raw bytes
-	complete  bool             // the unit's body ended here, complete and valid
-	asked     bool             // the lake was asked for every record of the unit
-	look      bool             // of a second look
-	lookAt    time.Time        // when the unit is to be looked at again; zero: not
-	total     *tally           // of the parts before; only the publisher touches it
-	reserved  int64            // of the memory budget; given back when the batch is done
+	connector  *record.Connector
+	generation uint32           // of the tenant, with which the claims of items were made
+	unit       record.BatchUnit // Connector is set when the batch is frozen
+	add        *record.Unit     // the unit is not in the ledger yet (imports)
+	items      []prepared
+	bytes      int64            // raw
+	filtered   map[string]int64 // records that are not in items, by the filter that dropped them
+	dropped    int64            // their raw bytes
+	complete   bool             // the unit's body ended here, complete and valid
+	asked      bool             // the lake was asked for every record of the unit
+	look       bool             // of a second look
+	lookAt     time.Time        // when the unit is to be looked at again; zero: not
+	total      *tally           // of the parts before; only the publisher touches it
+	reserved   int64            // of the memory budget; given back when the batch is done
 	// done is called once, after the batch was confirmed (nil error) or when it is certain that this process will
 	// not confirm it. It must not block.
 	done   func(Counts, error)
@@ -112,6 +113,8 @@ type Publisher struct {
 	counting sync.RWMutex
 	last     uint64 // sequence of the last message in the journal
 	codec    *journal.Codec
+	erasures erasures
+	orders   chan func() // what runs between two batches, see between
 
 	restored  atomic.Bool
 	mu        sync.Mutex
@@ -126,7 +129,7 @@ func NewPublisher(cfg PublisherConfig) *Publisher {
 		cfg.Memory = 64 << 20
 	}
 	return &Publisher{
-		cfg: cfg, log: cfg.Logger.With("component", "publisher"), queue: make(chan *fragment, queueLength),
+		cfg: cfg, log: cfg.Logger.With("component", "publisher"), queue: make(chan *fragment, queueLength), orders: make(chan func()),
 		memory: semaphore.NewWeighted(cfg.Memory), budget: cfg.Memory,
 		ready: make(chan struct{}), stopped: make(chan struct{}),
 	}
@@ -221,6 +224,8 @@ func (p *Publisher) loop(ctx, work context.Context, renewed chan error) error {
 			if err := p.work(work, p.gather(ctx, f)); err != nil {
 				return err
 			}
+		case order := <-p.orders:
+			order()
 		}
 	}
 }
@@ -250,6 +255,9 @@ func (p *Publisher) renew(ctx context.Context) error {
 
 // work takes a group of fragments all the way to the journal. It returns an error only when this publisher must stop.
 func (p *Publisher) work(ctx context.Context, group []*fragment) error {
+	if group = p.refuseErased(group); len(group) == 0 {
+		return nil
+	}
 	batch, err := p.freeze(ctx, group)
 	if err != nil {
 		p.finish(group, err)
@@ -383,7 +391,7 @@ func claimVariants(s *state.Step, number int64, group []*fragment, results []sta
 				item := &f.items[k]
 				id := normalize.VariantID(item.rec.ID, item.content)
 				claims = append(claims, state.Claim{
-					Second: item.claim.Second, Key: normalize.ClaimKey(0, id), Content: item.claim.Content,
+					Second: item.claim.Second, Key: normalize.ClaimKey(f.generation, id), Content: item.claim.Content,
 					Lake: item.variantLake, LakeContent: item.claim.Content, SettledBatch: item.claim.SettledBatch,
 				})
 				at, ids = append(at, i), append(ids, id)

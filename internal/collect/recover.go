@@ -52,6 +52,9 @@ func (p *Publisher) recoverOnce(ctx context.Context) error {
 	if p.last, err = p.fence(ctx, confirmed); err != nil {
 		return err
 	}
+	if err := p.erasures.load(ctx, p.cfg.State); err != nil {
+		return err
+	}
 	r := &recovery{p: p, confirmed: confirmed}
 	err = r.run(ctx)
 	if r.vanished+r.adopted > 0 {
@@ -210,7 +213,7 @@ func (r *recovery) voidLost(ctx context.Context, lost []state.PublishedBatch) er
 		if row.Batch != lost[0].Number || row.ID == "" {
 			continue
 		}
-		claim, err := content.claim(row.ID, row.Held)
+		claim, err := content.claim(r.p.erasures.generation(row.TenantName), row.ID, row.Held)
 		if err != nil {
 			return fault.Wrap("", "record "+row.ID, err)
 		}
@@ -367,8 +370,8 @@ func (r *recovery) adoptMessage(ctx context.Context, m journal.Message, pos stat
 	a := &adopter{r: r, number: m.Number, pos: pos}
 	for i := range batch.Records {
 		rec := &batch.Records[i]
-		err := a.add(ctx, Stored{ID: rec.ID, Batch: m.Number, Seq: pos.Seq, Held: Held{Index: rec.Index, Raw: rec.Raw}})
-		if err != nil {
+		held := Held{Index: rec.Index, Raw: rec.Raw, Seq: pos.Seq, TenantName: batch.Connectors[batch.Units[rec.Unit].Connector].TenantName}
+		if err := a.add(ctx, Stored{ID: rec.ID, Batch: m.Number, Held: held}); err != nil {
 			return err
 		}
 	}
@@ -408,7 +411,7 @@ func (a *adopter) add(ctx context.Context, row Stored) error {
 		}
 		a.number, a.pos = row.Batch, state.Position{Stream: a.r.p.cfg.Journal.StreamID(), Seq: row.Seq}
 	}
-	claim, err := a.content.claim(row.ID, row.Held)
+	claim, err := a.content.claim(a.r.p.erasures.generation(row.TenantName), row.ID, row.Held)
 	if err != nil {
 		return fault.Wrap("", "record "+row.ID, err)
 	}

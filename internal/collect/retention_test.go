@@ -275,7 +275,7 @@ func TestAnotherRecordInPlaceOfOneDropped(t *testing.T) {
 	u := p.src.units[0]
 	p.lake.mu.Lock()
 	p.lake.kept = append(p.lake.kept, lakeRow{
-		Stored: Stored{ID: "o365:another", Seq: 9_000_000, Held: Held{Index: record.WindowsEvents, Raw: []byte(recAt("x", p.now))}}, connect: "c1",
+		Stored: Stored{ID: "o365:another", Held: Held{Index: record.WindowsEvents, Raw: []byte(recAt("x", p.now)), Seq: 9_000_000}}, connect: "c1",
 		unit: record.BatchUnit{ID: u.ID("c1"), ContentType: general, ContentID: u.ContentID, Created: u.Created},
 	})
 	p.lake.mu.Unlock()

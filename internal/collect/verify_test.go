@@ -266,7 +266,7 @@ func TestVerifyFindsSurplus(t *testing.T) {
 	p.lake.mu.Lock()
 	stranger := record.Unit{Key: "x", ContentType: general}
 	p.lake.kept = append(p.lake.kept, lakeRow{
-		Stored: Stored{ID: "o365:x:1", Seq: 9_000_000}, connect: "c1",
+		Stored: Stored{ID: "o365:x:1", Held: Held{Seq: 9_000_000}}, connect: "c1",
 		unit: record.BatchUnit{ID: stranger.ID("c1"), ContentType: general, Created: time.Now().Add(-2 * time.Hour)},
 	})
 	p.lake.mu.Unlock()
@@ -350,7 +350,7 @@ func TestOlderState(t *testing.T) {
 			if trimmed {
 				last := p.trimAll()
 				// A message that could not be decoded: its bytes have no id.
-				p.lake.kept = append(p.lake.kept, lakeRow{Stored: Stored{Seq: last, Held: Held{Index: record.Quarantine, Raw: []byte("\x00")}}})
+				p.lake.kept = append(p.lake.kept, lakeRow{Stored: Stored{Held: Held{Index: record.Quarantine, Raw: []byte("\x00"), Seq: last}}})
 			}
 			restore()
 			p.lake.fail = failures[trimmed]

@@ -64,19 +64,20 @@ const MaxColumns = 1000
 
 // Columns of this package. Those that package normalize also knows are filled here and nowhere else.
 const (
-	ColID        = "_id"
-	ColTimestamp = "timestamp"
-	ColWriteTime = "write_time"
-	ColUnit      = "_unit"     // record.UnitID in hexadecimal
-	ColBatch     = "_batch"    // number of the batch
-	ColSeq       = "_seq"      // record.Seq
-	ColShape     = "_shape"    // see Shape in shape.go
-	ColStyle     = "_style"    // rawjson.Style, or styleBase64
-	ColOverflow  = "_overflow" // members that have no column, as a JSON object
-	ColRaw       = "_raw"      // the record itself, where it cannot be rebuilt
-	colAction    = "event.action"
-	colReason    = "reason" // quarantine: why
-	colOffset    = "offset" // quarantine: where in the unit's body, in bytes
+	ColID         = "_id"
+	ColTimestamp  = "timestamp"
+	ColWriteTime  = "write_time"
+	ColUnit       = "_unit"     // record.UnitID in hexadecimal
+	ColBatch      = "_batch"    // number of the batch
+	ColSeq        = "_seq"      // record.Seq
+	ColShape      = "_shape"    // see Shape in shape.go
+	ColStyle      = "_style"    // rawjson.Style, or styleBase64
+	ColOverflow   = "_overflow" // members that have no column, as a JSON object
+	ColRaw        = "_raw"      // the record itself, where it cannot be rebuilt
+	colAction     = "event.action"
+	ColTenantName = "tenant_name"
+	colReason     = "reason" // quarantine: why
+	colOffset     = "offset" // quarantine: where in the unit's body, in bytes
 )
 
 // Slots of the columns of this package: their place in every columnSet.
@@ -121,7 +122,7 @@ var statColumns = map[string]string{
 	ColTimestamp:     "full",
 	ColSeq:           "full",
 	ColWriteTime:     "full",
-	"tenant_name":    "truncate(32)",
+	ColTenantName:    "truncate(32)",
 	"msg_class":      "truncate(48)",
 	colAction:        "truncate(32)",
 	"srcip_username": "truncate(32)",

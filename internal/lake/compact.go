@@ -1,17 +1,12 @@
 package lake
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"time"
 
-	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
@@ -194,21 +189,8 @@ func (l *Lake) mergeBin(ctx context.Context, t *lakeTable, b bin, sum *CompactRe
 	if df.Count() != int64(m.rows) {
 		return fault.Newf(fault.Internal, "compact", "%d rows became %d", m.rows, df.Count())
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if there, err := l.references(ctx, t, b.files); err != nil || !there {
+	if done, err := l.replace(ctx, t, b.files, df); err != nil || !done {
 		return err // the day was dropped meanwhile: the new file stays unreferenced
-	}
-	err = l.commit(ctx, t, func(_ *table.Table, txn *table.Transaction) error {
-		rewrite := txn.NewRewrite(nil).AddDataFile(df)
-		for _, f := range b.files {
-			rewrite.DeleteFile(f)
-		}
-		return rewrite.Commit(ctx)
-	})
-	if err != nil {
-		_, _ = l.reload(context.WithoutCancel(ctx), t) // whatever the outcome was, it is current now
-		return err
 	}
 	sum.FilesBefore += len(b.files)
 	sum.FilesAfter++
@@ -218,6 +200,30 @@ func (l *Lake) mergeBin(ctx context.Context, t *lakeTable, b bin, sum *CompactRe
 		sum.BytesBefore += f.FileSizeBytes()
 	}
 	return nil
+}
+
+// replace puts one file, or none, in the place of others in one commit. done is false when the table does not have all of
+// them any more: then nothing changed.
+func (l *Lake) replace(ctx context.Context, t *lakeTable, old []iceberg.DataFile, with iceberg.DataFile) (done bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if there, err := l.references(ctx, t, old); err != nil || !there {
+		return false, err
+	}
+	err = l.commit(ctx, t, func(_ *table.Table, txn *table.Transaction) error {
+		if with == nil {
+			return txn.ReplaceDataFilesWithDataFiles(ctx, old, nil, nil, table.WithoutAutoNameMapping())
+		}
+		rewrite := txn.NewRewrite(nil).AddDataFile(with)
+		for _, f := range old {
+			rewrite.DeleteFile(f)
+		}
+		return rewrite.Commit(ctx)
+	})
+	if err != nil {
+		_, _ = l.reload(context.WithoutCancel(ctx), t) // whatever the outcome was, it is current now
+	}
+	return err == nil, err
 }
 
 // references tells whether the table's newest snapshot has all of the files. The caller holds t.mu.
@@ -231,265 +237,4 @@ func (l *Lake) references(ctx context.Context, t *lakeTable, files []iceberg.Dat
 		have[task.File.FilePath()] = true
 	}
 	return !slices.ContainsFunc(files, func(f iceberg.DataFile) bool { return !have[f.FilePath()] }), nil
-}
-
-// merger merges Parquet files of this package into one. The columns of the inputs are matched by field id.
-type merger struct {
-	inputs []*input
-	rows   int
-	pool   *chunkPool
-	pages  pageReader
-}
-
-// input is a file that is read.
-type input struct {
-	path   string // as iceberg.DataFile has it
-	reader *file.Reader
-	cols   map[int32]int // field id -> column
-	first  int           // number of its first row among all rows
-}
-
-func (m *merger) close() {
-	for _, in := range m.inputs {
-		_ = in.reader.Close()
-	}
-}
-
-func (m *merger) open(df iceberg.DataFile) error {
-	path, err := localPath(df.FilePath())
-	if err != nil {
-		return err
-	}
-	r, err := openParquet(path)
-	if err != nil {
-		return err
-	}
-	in := &input{path: df.FilePath(), reader: r, cols: make(map[int32]int), first: m.rows}
-	m.inputs = append(m.inputs, in)
-	if r.NumRows() != df.Count() {
-		return fault.Newf(fault.Internal, "compact", "%s has %d rows, not %d", path, r.NumRows(), df.Count())
-	}
-	m.rows += int(r.NumRows())
-	sc := r.MetaData().Schema
-	for i := range sc.NumColumns() {
-		in.cols[sc.Column(i).SchemaNode().FieldID()] = i
-	}
-	return nil
-}
-
-// write writes the merged file.
-func (m *merger) write(ctx context.Context, w io.Writer) (fileMeta, error) {
-	cols, noDictionary, err := m.columns()
-	if err != nil {
-		return nil, err
-	}
-	place, err := m.places(cols)
-	if err != nil {
-		return nil, err
-	}
-	out := bufio.NewWriterSize(w, 1<<16)
-	fw, err := newParquetFile(out, cols, func(c fileColumn) bool { return noDictionary[c.def.fieldID] })
-	if err != nil {
-		return nil, err
-	}
-	p := &parquetWriter{}
-	for start := 0; start < m.rows; start += rowGroupRows {
-		end := min(start+rowGroupRows, m.rows)
-		group, err := fw.AppendRowGroupChecked()
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range cols {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			b, err := m.gather(c.def, place, start, end)
-			if err != nil {
-				return nil, fmt.Errorf("read column %s: %w", c.def.name, err)
-			}
-			if err := p.writeColumn(group, b, fileColumn{0, c.def}, nil, 0, end-start); err != nil {
-				return nil, fmt.Errorf("write column %s: %w", c.def.name, err)
-			}
-			b.arena.release()
-		}
-		if err := group.Close(); err != nil {
-			return nil, err
-		}
-	}
-	if err := fw.Close(); err != nil {
-		return nil, err
-	}
-	if err := out.Flush(); err != nil {
-		return nil, err
-	}
-	return fw.FileMetadata()
-}
-
-// columns is the union of the columns of the inputs, by field id, and which of them need no dictionary: those that the
-// writer found to be mostly unique in most inputs.
-func (m *merger) columns() ([]fileColumn, map[int]bool, error) {
-	defs := make(map[int]columnDef)
-	plain := make(map[int]int)
-	for _, in := range m.inputs {
-		meta := in.reader.MetaData()
-		for id, i := range in.cols {
-			d, err := definition(meta, i)
-			if err != nil {
-				return nil, nil, err
-			}
-			if known, ok := defs[d.fieldID]; ok && known != d {
-				return nil, nil, fmt.Errorf("column %s differs between files", d.name)
-			}
-			defs[d.fieldID] = d
-			chunk, err := meta.RowGroup(0).ColumnChunk(i)
-			if err != nil {
-				return nil, nil, err
-			}
-			if !chunk.HasDictionaryPage() {
-				plain[int(id)]++
-			} else {
-				plain[int(id)]--
-			}
-		}
-	}
-	cols := make([]fileColumn, 0, len(defs))
-	noDictionary := make(map[int]bool)
-	for id, d := range defs {
-		cols = append(cols, fileColumn{0, d})
-		noDictionary[id] = plain[id] > 0
-	}
-	slices.SortFunc(cols, func(a, b fileColumn) int { return cmp.Compare(a.def.fieldID, b.def.fieldID) })
-	return cols, noDictionary, nil
-}
-
-func definition(meta fileMeta, i int) (columnDef, error) {
-	col := meta.Schema.Column(i)
-	d := columnDef{name: col.Name(), fieldID: int(col.SchemaNode().FieldID())}
-	switch col.PhysicalType() {
-	case parquet.Types.ByteArray:
-		d.kind = Text
-	case parquet.Types.Boolean:
-		d.kind = Bool
-	case parquet.Types.Int64:
-		d.kind = Long
-		if col.LogicalType().String() == timestampType.String() {
-			d.kind = Time
-		}
-	default:
-		return d, fmt.Errorf("column %s is of type %s", d.name, col.PhysicalType())
-	}
-	return d, nil
-}
-
-// places returns where each input row goes.
-func (m *merger) places(cols []fileColumn) ([]uint32, error) {
-	keys := newRowBuffer(m.pool)
-	keys.rows = m.rows
-	const action, timestamp = 0, 1
-	keys.column(timestamp)
-	stay := make([]uint32, m.rows)
-	for i := range stay {
-		stay[i] = uint32(i)
-	}
-	for _, c := range cols {
-		slot := -1
-		switch c.def.name {
-		case colAction:
-			slot = action
-		case ColTimestamp:
-			slot = timestamp
-		}
-		if slot < 0 {
-			continue
-		}
-		if err := m.fill(keys, slot, c.def, stay, 0, m.rows); err != nil {
-			return nil, err
-		}
-	}
-	order := keys.sortedOrder(action, timestamp)
-	keys.arena.release()
-	for to, from := range order {
-		stay[from] = uint32(to)
-	}
-	return stay, nil
-}
-
-// gather reads the values of one column that belong to the output rows from start to end.
-func (m *merger) gather(d columnDef, place []uint32, start, end int) (*rowBuffer, error) {
-	b := newRowBuffer(m.pool)
-	b.rows = end - start
-	b.column(0)
-	return b, m.fill(b, 0, d, place, start, end)
-}
-
-// fill reads a column of all inputs into a slot of b.
-func (m *merger) fill(b *rowBuffer, slot int, d columnDef, place []uint32, start, end int) error {
-	for _, in := range m.inputs {
-		i, ok := in.cols[int32(d.fieldID)]
-		if !ok {
-			continue
-		}
-		if err := m.fillFrom(b, slot, d, in, i, place, start, end); err != nil {
-			return &unreadable{in.path, fmt.Errorf("column %s: %w", d.name, err)}
-		}
-	}
-	return nil
-}
-
-// fillFrom reads column i of one input.
-func (m *merger) fillFrom(b *rowBuffer, slot int, d columnDef, in *input, i int, place []uint32, start, end int) error {
-	row := in.first
-	for g := range in.reader.NumRowGroups() {
-		group := in.reader.RowGroup(g)
-		var chunk file.ColumnChunkReader
-		if err := guarded(func() (err error) { chunk, err = group.Column(i); return err }); err != nil {
-			return err
-		}
-		if err := m.fillChunk(b, slot, d, chunk, place[row:row+int(group.NumRows())], start, end); err != nil {
-			return err
-		}
-		row += int(group.NumRows())
-	}
-	return nil
-}
-
-// fillChunk reads one column chunk. place says where its rows go.
-func (m *merger) fillChunk(b *rowBuffer, slot int, d columnDef, chunk file.ColumnChunkReader, place []uint32, start, end int) error {
-	defer clear(m.pages.values)
-	for len(place) > 0 {
-		n, err := m.pages.batch(chunk, min(len(place), readRows))
-		if err != nil {
-			return err
-		}
-		c := b.column(slot)
-		k := 0
-		for i := range n {
-			if m.pages.levels[i] == 0 {
-				continue
-			}
-			if to := int(place[i]); to >= start && to < end {
-				c.at = append(c.at, uint32(to-start))
-				switch d.kind {
-				case Text, JSON:
-					b.appendText(c, m.pages.values[k])
-				case Bool:
-					c.nums = append(c.nums, boolNum(m.pages.bools[k]))
-				case Time:
-					c.nums = append(c.nums, m.pages.nums[k]/1000)
-				default:
-					c.nums = append(c.nums, m.pages.nums[k])
-				}
-			}
-			k++
-		}
-		place = place[n:]
-	}
-	return nil
-}
-
-func boolNum(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
 }

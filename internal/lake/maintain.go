@@ -26,7 +26,7 @@ func (w *Writer) expireIfDue(ctx context.Context, t *lakeTable) {
 	if t.commits < expireEvery {
 		return
 	}
-	if err := w.lake.expire(ctx, t); err != nil {
+	if err := w.lake.expire(ctx, t, keepSnapshots); err != nil {
 		w.lake.cfg.Logger.Warn("snapshots were not expired", "table", t.index, "error", err)
 	}
 }
@@ -36,7 +36,7 @@ func (l *Lake) Expire(ctx context.Context) error {
 	for _, index := range Indices() {
 		t := l.tables[index]
 		t.mu.Lock()
-		err := l.expire(ctx, t)
+		err := l.expire(ctx, t, keepSnapshots)
 		t.mu.Unlock()
 		if err != nil {
 			return fault.Wrap(commitKind(err), "expire snapshots of "+string(index), err)
@@ -45,10 +45,10 @@ func (l *Lake) Expire(ctx context.Context) error {
 	return nil
 }
 
-// expire does so for one table. The caller holds t.mu.
-func (l *Lake) expire(ctx context.Context, t *lakeTable) error {
+// expire does so for one table, down to so many snapshots. The caller holds t.mu.
+func (l *Lake) expire(ctx context.Context, t *lakeTable, keep int) error {
 	err := l.commit(ctx, t, func(_ *table.Table, txn *table.Transaction) error {
-		return txn.ExpireSnapshots(table.WithRetainLast(keepSnapshots), table.WithOlderThan(0), table.WithPostCommit(false))
+		return txn.ExpireSnapshots(table.WithRetainLast(keep), table.WithOlderThan(0), table.WithPostCommit(false))
 	})
 	if err != nil {
 		return err

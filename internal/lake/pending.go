@@ -99,7 +99,7 @@ func (p *pending) addRecord(e *Entry, i int, now time.Time) {
 		if reason != "" {
 			buf.addString(slotReason, reason)
 		}
-		p.quarantineEnvelope(buf, t.cols)
+		p.envelopeColumns(buf, t.cols)
 		addRaw(buf, r.Raw, 0)
 		t.endRow(buf)
 		return
@@ -116,7 +116,11 @@ func (p *pending) addRecord(e *Entry, i int, now time.Time) {
 	buf := t.day(p.pool, dayOf(timestamp))
 	p.ownColumns(buf, e, i, r.ID, u.ID.String(), now)
 	buf.addNum(slotTimestamp, timestamp)
-	p.coreColumns(buf, t.cols)
+	if err == nil {
+		p.coreColumns(buf, t.cols)
+	} else {
+		p.envelopeColumns(buf, t.cols)
+	}
 	t.shred.shred(buf, normalize.VendorKey(p.env.Connector.Type), r.Raw, members, err == nil)
 	t.endRow(buf)
 }
@@ -153,12 +157,12 @@ func (p *pending) coreColumns(buf *rowBuffer, cols *columnSet) {
 
 // quarantineColumns are the core columns that quarantined content can have: who collected it, and from where.
 var quarantineColumns = []string{
-	"tenant_name", "connector.id", "connector.name", "connector.type", "content.type", "content.id", "content.created",
+	ColTenantName, "connector.id", "connector.name", "connector.type", "content.type", "content.id", "content.created",
 	"receive_time", "organization.id",
 }
 
-// quarantineEnvelope fills the core columns that need no understanding of the record.
-func (p *pending) quarantineEnvelope(buf *rowBuffer, cols *columnSet) {
+// envelopeColumns fills the core columns that need no understanding of the record.
+func (p *pending) envelopeColumns(buf *rowBuffer, cols *columnSet) {
 	text := func(name, value string) {
 		if slot, ok := cols.byFold[name]; ok && value != "" {
 			buf.addString(slot, value)
@@ -170,7 +174,7 @@ func (p *pending) quarantineEnvelope(buf *rowBuffer, cols *columnSet) {
 		}
 	}
 	c := p.env.Connector
-	text("tenant_name", c.TenantName)
+	text(ColTenantName, c.TenantName)
 	text("connector.id", c.ID)
 	text("connector.name", c.Name)
 	text("connector.type", c.Type)

@@ -35,6 +35,9 @@ func (s *Store) CreateConnector(ctx context.Context, c Connector, actor string) 
 		if err != nil {
 			return err
 		}
+		if _, err := t.exec(`INSERT INTO connector_tenants (connector_id, tenant_name) VALUES (?, ?)`, c.ID, c.TenantName); err != nil {
+			return err
+		}
 		return t.change(c.Name, actor, "created", "")
 	})
 	return c, err
@@ -74,8 +77,8 @@ func (s *Store) UpdateConnector(ctx context.Context, c Connector, actor, detail 
 	})
 }
 
-// DeleteConnector forgets a connector. Its ledger, its data, its history and the binding of its directory id stay; the
-// name can be used again.
+// DeleteConnector forgets a connector. Its ledger, its data, its history and the binding of its directory id stay, see
+// BeginErasure; the name can be used again.
 func (s *Store) DeleteConnector(ctx context.Context, name, actor string) error {
 	return s.write(ctx, "delete connector "+name, func(t *tx) error {
 		n, err := t.exec(`DELETE FROM connectors WHERE name = ?`, name)
@@ -163,7 +166,7 @@ func (s *Store) history(ctx context.Context, kind, name string) ([]Change, error
 	return list, classify("read history of "+name, err)
 }
 
-// BindDirectory makes a Microsoft directory id belong to a tenant name, for ever. It is a fault.Config when it belongs
+// BindDirectory makes a Microsoft directory id belong to a tenant name, until the tenant's data are erased. It is a fault.Config when it belongs
 // to another tenant name already. CreateConnector and UpdateConnector do it themselves.
 func (s *Store) BindDirectory(ctx context.Context, directoryID, tenantName string) error {
 	return s.write(ctx, "bind directory", func(t *tx) error { return t.bind(strings.ToLower(directoryID), tenantName) })

@@ -25,6 +25,7 @@ type Filter struct {
 const (
 	kindConnector = "connector"
 	kindFilter    = "filter"
+	kindTenant    = "tenant"
 )
 
 // PutFilter stores a filter, new or changed, and returns it with Created and Updated. detail goes into the history of a

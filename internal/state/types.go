@@ -112,7 +112,7 @@ const (
 // Claim asks for the right to land one record.
 type Claim struct {
 	Second  uint32   // event time, Unix seconds: neighbouring keys for neighbouring events; 0 for records without a time
-	Key     [16]byte // hash of generation and _id
+	Key     [16]byte // hash of the tenant's generation (Erasure) and _id
 	Content [16]byte // hash of the canonical content
 
 	Lake         LakeAnswer

@@ -46,14 +46,16 @@ func (s *Store) importJobs(ctx context.Context, query string, args ...any) ([]Im
 		if err := r.Scan(&text); err != nil {
 			return err
 		}
-		var job ImportJob
-		if err := json.Unmarshal(text, &job); err != nil {
-			return err
-		}
+		job, err := importJob(text)
 		jobs = append(jobs, job)
-		return nil
+		return err
 	})
 	return jobs, err
+}
+
+func importJob(text []byte) (job ImportJob, err error) {
+	err = json.Unmarshal(text, &job)
+	return job, err
 }
 
 // PutValue stores a small value under a key: the run state of some part, such as "last run" or "subscribed at".

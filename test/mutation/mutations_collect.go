@@ -222,6 +222,30 @@ func publishing() []Mutation {
 			Test: Test{Package: collect, Name: "TestOldRecordsAreLookedUpInTheLake"}, Fails: `gave up waiting for 3 landed`,
 		},
 		{
+			Name: "a tenant's generation is part of the keys", Keeps: []string{"rule 8"}, File: "internal/collect/prepare.go",
+			Old:  `normalize.ClaimKey(p.generation, id.ID)`,
+			New:  `normalize.ClaimKey(0*p.generation, id.ID)`,
+			Test: Test{Package: collect, Name: "TestErasedDataLandAgain"}, Fails: `collected anew: `,
+		},
+		{
+			Name: "rows that are being erased are no answer of the lake", Keeps: []string{"rule 8"}, File: "internal/collect/asklake.go",
+			Old:  `return row, ok && !p.erasures.cover(row)`,
+			New:  `return row, ok`,
+			Test: Test{Package: collect, Name: "TestErasedDataLandAgain/rows_still_there,_lake_asked"}, Fails: `collected anew: `,
+		},
+		{
+			Name: "what was read before an erasure does not land behind it", Keeps: []string{"rule 8"}, File: "internal/collect/erase.go",
+			Old:  `f.generation != p.erasures.generation(tenant) {`,
+			New:  `f.generation > p.erasures.generation(tenant) {`,
+			Test: Test{Package: collect, Name: "TestFragmentsOfErasedDataAreRefused"}, Fails: `gave up waiting for the refusal`,
+		},
+		{
+			Name: "ids that are read from the journal have the tenant's generation", Keeps: []string{"rule 8", "rule 3"}, File: "internal/collect/recover.go",
+			Old:  `a.content.claim(a.r.p.erasures.generation(row.TenantName), row.ID`,
+			New:  `a.content.claim(0*a.r.p.erasures.generation(row.TenantName), row.ID`,
+			Test: Test{Package: collect, Name: "TestErasedDataLandAgainAfterARestart"}, Fails: `want duplicates`,
+		},
+		{
 			Name: "a healed unit asks the lake", Keeps: []string{"rule 10"}, File: "internal/collect/asklake.go",
 			Old:  `if !all && !old {`,
 			New:  `if !old {`,
@@ -229,8 +253,8 @@ func publishing() []Mutation {
 		},
 		{
 			Name: "a take-over names the last batch that the lake had", Keeps: []string{"rule 10"}, File: "internal/collect/asklake.go",
-			Old:  `err := items[i].answer(held, number, &content)`,
-			New:  `err := items[i].answer(held, number+1<<40, &content)`,
+			Old:  `lake := lakeAnswer{settled: number,`,
+			New:  `lake := lakeAnswer{settled: number + 1<<40,`,
 			Test: Test{Package: collect, Name: "TestATakeOverLeavesLaterBatchesAlone"}, Fails: `is in the journal twice`,
 		},
 	}

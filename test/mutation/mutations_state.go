@@ -101,6 +101,12 @@ func stateRules() []Mutation {
 			Test: Test{Package: pkg, Name: "TestIDFloor"}, Fails: `ids are pruned`,
 		},
 		{
+			Name: "nothing is erased that the lake does not have yet", Keeps: []string{"rule 8"}, File: "internal/state/tenants.go",
+			Old:  `if err == nil && busy {`,
+			New:  `if err != nil && busy {`,
+			Test: Test{Package: pkg, Name: "TestErasure"}, Fails: `want kind "unavailable"`,
+		},
+		{
 			Name: "a fetch that did not ask does not land a healed unit", Keeps: []string{"rule 10"}, File: "internal/state/batch.go",
 			Old:  `(units.ask_lake = 0 OR r.asked_lake = 1)`,
 			New:  `(units.ask_lake >= 0 OR r.asked_lake = 1)`,

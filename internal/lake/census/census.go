@@ -92,7 +92,7 @@ const (
 	rowsPrefix = "rows_"
 )
 
-var keyColumns = append([]string{lake.ColID, lake.ColTimestamp, lake.ColUnit, lake.ColBatch, lake.ColSeq, lake.ColWriteTime}, originColumns...)
+var keyColumns = append([]string{lake.ColID, lake.ColTimestamp, lake.ColUnit, lake.ColBatch, lake.ColSeq, lake.ColWriteTime, lake.ColTenantName}, originColumns...)
 
 // open opens a session that may read the pinned files: by keys only, or also whole records.
 func (m *moment) open(ctx context.Context, pool *worker.Pool, records bool) (*worker.Session, error) {

@@ -117,7 +117,7 @@ func TestPresent(t *testing.T) {
 				day = 6
 			}
 			asks, blind = append(asks, census.Ask{ID: r.ID, EventSecond: second(day)}), append(blind, census.Ask{ID: r.ID})
-			want[r.ID] = census.Found{Raw: r.Raw, Index: r.Index, Unit: r.Unit, Seq: r.Seq} // the latest alert stays
+			want[r.ID] = census.Found{Raw: r.Raw, Index: r.Index, Unit: r.Unit, Seq: r.Seq, TenantName: r.TenantName} // the latest alert stays
 		}
 		for n := range 2000 {
 			asks = append(asks, census.Ask{ID: fmt.Sprint("not there ", n), EventSecond: second(1 + n%28)})

@@ -121,7 +121,7 @@ func (f *fixture) write(recs ...rec) {
 		b.Records = append(b.Records, record.Record{
 			ID: r.id, Index: r.index, Unit: i, Received: int64(second(r.day)) * 1000, Raw: []byte(r.raw),
 		})
-		f.rows = append(f.rows, census.Row{ID: r.id, Index: r.index, Unit: unitID(r.unit), Batch: b.Number, Seq: record.Seq(seq, i), Raw: []byte(r.raw)})
+		f.rows = append(f.rows, census.Row{ID: r.id, Index: r.index, Unit: unitID(r.unit), Batch: b.Number, Seq: record.Seq(seq, i), Raw: []byte(r.raw), TenantName: "Contoso"})
 	}
 	f.entries = append(f.entries, lake.Entry{Position: lake.Position{Stream: stream, Seq: seq}, Batch: b})
 	ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Minute)

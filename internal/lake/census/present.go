@@ -24,6 +24,8 @@ type Found struct {
 	Index record.Index
 	Unit  record.UnitID // zero when the row names none
 	Seq   int64
+
+	TenantName string
 }
 
 // Presence is the answer of Present.
@@ -177,7 +179,7 @@ func (m *moment) fetch(ctx context.Context, s *worker.Session, hits map[string]h
 
 // fetchSome reads up to fetchRows of the records and takes them out of ids.
 func (m *moment) fetchSome(ctx context.Context, s *worker.Session, table int, files map[string][]string, ids map[int64]string, hits map[string]hit, found map[string]Found) error {
-	b := newBuilder(m.tables[table], lake.ColSeq)
+	b := newBuilder(m.tables[table], lake.ColSeq, lake.ColTenantName)
 	var seqs []string
 	for seq := range ids {
 		if len(seqs) == fetchRows {
@@ -197,7 +199,7 @@ func (m *moment) fetchSome(ctx context.Context, s *worker.Session, table int, fi
 			return fault.Wrap("", "record "+id, err)
 		}
 		unit, _ := record.ParseUnitID(hits[id].unit)
-		found[id] = Found{Raw: raw, Index: m.tables[table].Index, Unit: unit, Seq: seq}
+		found[id] = Found{Raw: raw, Index: m.tables[table].Index, Unit: unit, Seq: seq, TenantName: text(row[b.seq+1])}
 		delete(ids, seq)
 		return nil
 	})

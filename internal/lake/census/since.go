@@ -22,6 +22,8 @@ type Row struct {
 	Batch int64
 	Seq   int64
 	Raw   []byte // byte for byte as it came; the receiver owns it
+
+	TenantName string
 }
 
 // Since yields the records of all tables with _seq > seq, in ascending order of _seq, as of one moment. It ends where
@@ -84,7 +86,7 @@ func newPager(m *moment, after int64, page int) *pager {
 	p := &pager{m: m, page: page, after: after, end: m.beyond(), window: 1}
 	for _, t := range m.tables {
 		p.left = append(p.left, t.Files...)
-		p.rows = append(p.rows, *newBuilder(t, lake.ColSeq, lake.ColBatch, lake.ColID, lake.ColUnit))
+		p.rows = append(p.rows, *newBuilder(t, lake.ColSeq, lake.ColBatch, lake.ColID, lake.ColUnit, lake.ColTenantName))
 	}
 	slices.SortFunc(p.left, func(a, b lake.File) int { return cmp.Or(cmp.Compare(a.MinSeq, b.MinSeq), cmp.Compare(a.Path, b.Path)) })
 	p.drop()
@@ -194,10 +196,10 @@ func newBuilder(t lake.TablePlan, keys ...string) *builder {
 	return &builder{sql: sql, seq: len(need), rebuild: lake.NewRebuilder(need)}
 }
 
-// row makes a Row of _seq, _batch, _id and _unit.
+// row makes a Row of _seq, _batch, _id, _unit and tenant_name.
 func (b *builder) row(index record.Index, row []any) (Row, error) {
 	keys := row[b.seq:]
-	r := Row{Index: index, Seq: long(keys[0]), Batch: long(keys[1]), ID: text(keys[2])}
+	r := Row{Index: index, Seq: long(keys[0]), Batch: long(keys[1]), ID: text(keys[2]), TenantName: text(keys[4])}
 	r.Unit, _ = record.ParseUnitID(text(keys[3]))
 	var err error
 	r.Raw, err = b.rebuild.Append(nil, row[:b.seq])

@@ -1,0 +1,16 @@
+-- To which tenant a connector belongs, also after it was deleted.
+CREATE TABLE connector_tenants (
+  connector_id TEXT   NOT NULL PRIMARY KEY,
+  tenant_name  TEXT   NOT NULL
+);
+CREATE INDEX connector_tenants_name ON connector_tenants (tenant_name);
+INSERT INTO connector_tenants (connector_id, tenant_name) SELECT id, tenant_name FROM connectors;
+
+-- Tenants whose data were erased: rows of the lake that came with messages of the journal up to seq. pending: 1 while the
+-- lake may still have such rows.
+CREATE TABLE erasures (
+  tenant_name  TEXT   NOT NULL PRIMARY KEY,
+  generation   BIGINT NOT NULL,
+  seq          BIGINT NOT NULL,
+  pending      BIGINT NOT NULL
+);
