@@ -17,7 +17,8 @@ func (c *cli) historyCommand() *cobra.Command {
 		Use:   "history NAME",
 		Short: "Show who changed a connector or filter, and when",
 		Long: `Show what happened to a connector or a filter, oldest first: who created, changed, paused, resumed or deleted it. Of a change
-the names of the options are kept, never values. The history of what was deleted stays.
+the names of the options are kept, never values. A change is kept for 400 days, also of what was deleted; the newest one of what
+exists is kept for as long as it exists.
 
 connectors/NAME and filters/NAME choose between the two where both have the name.`,
 		Example:           "  sluice history contoso-office365\n  sluice history contoso-office365 -o json\n  sluice history filters/drop-noise",
@@ -70,6 +71,6 @@ func historyOf(ctx context.Context, server *client.Client, text string) ([]api.C
 	case noFilter == nil:
 		return filter, nil
 	}
-	return nil, fault.Newf(fault.NotFound, "", "no connector or filter was ever named %q", text).
+	return nil, fault.Newf(fault.NotFound, "", "nothing is known of a connector or filter named %q", text).
 		WithHint("sluice get connectors and sluice get filters list those that exist")
 }

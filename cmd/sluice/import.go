@@ -23,8 +23,10 @@ func (c *cli) importCommand() *cobra.Command {
 compressed with gzip (.gz). Records that are in the lake already are not added twice, so a file can be imported again.
 The command ends when the records can be searched. - reads standard input.
 
-Malformed lines are kept in the index quarantine; the first of each file are shown. The exit code is 3 when a file could
-not be read to its end or a part of the files failed, and 0 when everything readable landed.`,
+Malformed lines are kept in the index quarantine; the first of each file are shown. Of a file that ends inside a record,
+such as an export that was cut off, the records before land, what there is of the last one is malformed, and the command
+says where the file ends. The exit code is 3 when a file could not be read to its end, is not whole, or failed, and 0 when
+everything readable landed.`,
 		Example: "  sluice import --type office365 --tenant-name Contoso audit.ndjson.gz\n" +
 			"  sluice import --type office365 --tenant-name Contoso --directory-id 11111111-2222-3333-4444-555555555555 export/*.csv",
 		Args: cobra.MinimumNArgs(1),
@@ -97,7 +99,7 @@ func (c *cli) importFiles(ctx context.Context, server *client.Client, id string,
 		}
 	}
 	if incomplete > 0 {
-		return partlyf("%d of %d files were not read to their end", incomplete, len(names))
+		return partlyf("%d of %d files were not imported in full", incomplete, len(names))
 	}
 	return nil
 }
@@ -154,7 +156,7 @@ func (c *cli) printImport(results []api.FileResult) error {
 			c.sayf("%s:%d: %s", clean(e.File), e.Line, clean(e.Reason))
 		}
 		if e := r.Incomplete; e != nil {
-			c.sayf("error: %s: not read to its end: %s", clean(r.Name), clean(e.Message))
+			c.sayf("error: %s: not imported in full: %s", clean(r.Name), clean(e.Message))
 			if e.Hint != "" {
 				c.sayf("hint: %s", clean(e.Hint))
 			}

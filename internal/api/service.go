@@ -101,8 +101,8 @@ type Importer interface {
 	// CreateImport opens a job for files of one type and tenant.
 	CreateImport(ctx context.Context, r ImportRequest) (Import, error)
 	// ImportFile reads one file to its end; name only serves to tell its format (.gz, .csv, .json) and for people.
-	// A file that could not be read to its end is not an error of the call: FileResult.Incomplete has the reason and
-	// the counts say what landed. Reading the same file again is harmless.
+	// A file that is not whole or could not be read to its end is not an error of the call: FileResult.Incomplete has the
+	// reason and the counts say what landed. Reading the same file again is harmless.
 	ImportFile(ctx context.Context, id, name string, body io.Reader) (FileResult, error)
 	// FinishImport closes the job and waits until its records can be searched.
 	FinishImport(ctx context.Context, id string) (Import, error)

@@ -204,7 +204,7 @@ type FileResult struct {
 	Name string `json:"name"`
 	Counts
 	MalformedExamples []Example `json:"malformed_examples" nullable:"false" doc:"The first few"`
-	Incomplete        *Failure  `json:"incomplete,omitempty" doc:"Why the file was not read to its end"`
+	Incomplete        *Failure  `json:"incomplete,omitempty" doc:"Why the file was not imported in full: it is not whole, or could not be read to its end"`
 }
 
 // Import is an import job.

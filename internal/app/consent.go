@@ -217,7 +217,7 @@ func (s *service) History(ctx context.Context, name string) ([]api.Change, error
 		return nil, err
 	}
 	if len(changes) == 0 {
-		return nil, fault.Newf(fault.NotFound, "", "no connector was ever named %q", name)
+		return nil, fault.Newf(fault.NotFound, "", "nothing is known of a connector named %q", name)
 	}
 	out := make([]api.Change, 0, len(changes))
 	for _, c := range changes {

@@ -95,7 +95,7 @@ func (s *service) FilterHistory(ctx context.Context, name string) ([]api.Change,
 		return nil, err
 	}
 	if len(changes) == 0 {
-		return nil, fault.Newf(fault.NotFound, "", "no filter was ever named %q", name)
+		return nil, fault.Newf(fault.NotFound, "", "nothing is known of a filter named %q", name)
 	}
 	out := make([]api.Change, 0, len(changes))
 	for _, c := range changes {

@@ -86,6 +86,13 @@ func (u *upText) Write(b []byte) (int, error) {
 	return u.text.Write(b)
 }
 
+// String implements fmt.Stringer.
+func (u *upText) String() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.text.String()
+}
+
 var upAt = regexp.MustCompile(`Sluice is up at (\S+) `)
 
 func (u *upText) url() string {

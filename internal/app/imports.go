@@ -4,8 +4,10 @@ import (
 	"context"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,10 +19,81 @@ import (
 	"sluice/internal/state"
 )
 
+const (
+	// importsListed bounds the answer of Imports, and the ended jobs that a process remembers in full.
+	importsListed = 100
+	// importsFor is how long an import is remembered after its end, or after it was last used when nobody ends it.
+	importsFor = 30 * 24 * time.Hour
+	// importsKept is how many of them are, at most.
+	importsKept = 10_000
+)
+
 // importJobs holds the jobs of this process; their totals are in the state database too.
 type importJobs struct {
 	mu   sync.Mutex
-	byID map[string]*api.Import
+	byID map[string]*importJob
+}
+
+type importJob struct {
+	api.Import
+	inUse int       // calls that work on it
+	used  time.Time // when a call last did
+}
+
+// put adds a job that begins, and drops the oldest of those that ended when there are many.
+func (j *importJobs) put(job api.Import) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.byID == nil {
+		j.byID = map[string]*importJob{}
+	}
+	j.byID[job.ID] = &importJob{Import: job, used: job.Started}
+	var ended []*importJob
+	for _, other := range j.byID {
+		if other.State != "running" {
+			ended = append(ended, other)
+		}
+	}
+	slices.SortFunc(ended, func(a, b *importJob) int { return b.used.Compare(a.used) })
+	for _, old := range ended[min(len(ended), importsListed):] {
+		delete(j.byID, old.ID)
+	}
+}
+
+// use returns a job that runs, which stays until release.
+func (j *importJobs) use(id string) (*importJob, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	job := j.byID[id]
+	if job == nil {
+		return nil, fault.Newf(fault.NotFound, "import", "no import %q", id).WithHint("imports end with the server; start a new one: what landed is not taken twice")
+	}
+	if job.State != "running" {
+		return nil, fault.Newf(fault.Conflict, "import", "import %s is %s", id, job.State)
+	}
+	job.inUse++
+	return job, nil
+}
+
+func (j *importJobs) release(job *importJob, now time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	job.inUse--
+	job.used = now
+}
+
+// forget drops the jobs that ended long ago, and those that nobody went on with for as long. It returns those that run.
+func (j *importJobs) forget(now time.Time) (running []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for id, job := range j.byID {
+		if job.inUse == 0 && now.Sub(job.used) >= importsFor {
+			delete(j.byID, id)
+		} else if job.State == "running" {
+			running = append(running, id)
+		}
+	}
+	return running
 }
 
 var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -45,40 +118,24 @@ func (s *service) CreateImport(ctx context.Context, r api.ImportRequest) (api.Im
 			return api.Import{}, err
 		}
 	}
-	job := &api.Import{
+	job := api.Import{
 		ID: uuid.NewString(), Type: r.Type, TenantName: tenant, DirectoryID: directory, State: "running", Started: s.clock.Now(),
 	}
-	s.imports.mu.Lock()
-	if s.imports.byID == nil {
-		s.imports.byID = map[string]*api.Import{}
+	if err := s.saveImport(ctx, job); err != nil {
+		return api.Import{}, err
 	}
-	s.imports.byID[job.ID] = job
-	answer := *job
-	s.imports.mu.Unlock()
-	return answer, s.saveImport(ctx, answer)
-}
-
-func (s *service) runningImport(id string) (*api.Import, error) {
-	job := s.imports.byID[id]
-	if job == nil {
-		return nil, fault.Newf(fault.NotFound, "import", "no import %q", id).WithHint("imports end with the server; start a new one: what landed is not taken twice")
-	}
-	if job.State != "running" {
-		return nil, fault.Newf(fault.Conflict, "import", "import %s is %s", id, job.State)
-	}
+	s.imports.put(job)
 	return job, nil
 }
 
 // ImportFile implements api.Importer.
 func (s *service) ImportFile(ctx context.Context, id, name string, body io.Reader) (api.FileResult, error) {
-	s.imports.mu.Lock()
-	job, err := s.runningImport(id)
+	job, err := s.imports.use(id)
 	if err != nil {
-		s.imports.mu.Unlock()
 		return api.FileResult{}, err
 	}
-	connector := collect.ImportConnector(job.Type, job.TenantName, job.DirectoryID)
-	s.imports.mu.Unlock()
+	defer func() { s.imports.release(job, s.clock.Now()) }()
+	connector := collect.ImportConnector(job.Type, job.TenantName, job.DirectoryID) // which never change
 
 	result := api.FileResult{Name: name}
 	reader, err := file.Open(name, body)
@@ -108,27 +165,31 @@ func (s *service) ImportFile(ctx context.Context, id, name string, body io.Reade
 
 // FinishImport implements api.Importer.
 func (s *service) FinishImport(ctx context.Context, id string) (api.Import, error) {
-	s.imports.mu.Lock()
-	job, err := s.runningImport(id)
+	job, err := s.imports.use(id)
 	if err != nil {
-		s.imports.mu.Unlock()
 		return api.Import{}, err
 	}
-	s.imports.mu.Unlock()
+	defer func() { s.imports.release(job, s.clock.Now()) }()
 	if err := s.searchable(ctx); err != nil {
 		return api.Import{}, err
 	}
 	s.imports.mu.Lock()
+	answer := job.Import
+	s.imports.mu.Unlock()
 	now := s.clock.Now()
-	job.Finished, job.State = &now, "done"
-	for _, f := range job.Files {
+	answer.Finished, answer.State = &now, "done"
+	for _, f := range answer.Files {
 		if f.Incomplete != nil {
-			job.State, job.Error = "failed", f.Incomplete
+			answer.State, answer.Error = "failed", f.Incomplete
 		}
 	}
-	answer := *job
-	s.imports.mu.Unlock()
-	return answer, s.saveImport(ctx, answer)
+	if err := s.saveImport(ctx, answer); err != nil {
+		return api.Import{}, err // it still runs, and can be finished again
+	}
+	s.imports.mu.Lock()
+	defer s.imports.mu.Unlock()
+	job.Finished, job.State, job.Error = answer.Finished, answer.State, answer.Error
+	return answer, nil
 }
 
 func (s *service) saveImport(ctx context.Context, job api.Import) error {
@@ -149,9 +210,6 @@ func (s *service) saveImport(ctx context.Context, job api.Import) error {
 	return s.state.PutImportJob(ctx, stored)
 }
 
-// importsListed bounds the answer of Imports.
-const importsListed = 100
-
 // Imports implements api.Importer.
 func (s *service) Imports(ctx context.Context) ([]api.Import, error) {
 	stored, err := s.state.ImportJobs(ctx, importsListed)
@@ -163,7 +221,7 @@ func (s *service) Imports(ctx context.Context) ([]api.Import, error) {
 	out := make([]api.Import, 0, len(stored))
 	for _, j := range stored {
 		if live := s.imports.byID[j.ID]; live != nil {
-			out = append(out, *live)
+			out = append(out, live.Import)
 			continue
 		}
 		view := api.Import{

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sluice/internal/fault"
@@ -13,10 +14,16 @@ const (
 	compactEvery = time.Hour
 	dropEvery    = 24 * time.Hour
 	openDayFiles = 32 // small files of a day that still grows, from which on they are merged
+
+	// historyFor is how long it is remembered who changed a connector or filter, and historyKept how many changes of each
+	// are, at most. The newest stays until the entry is deleted.
+	historyFor  = 400 * 24 * time.Hour
+	historyKept = 1000
 )
 
 // maintain keeps lake and state tidy until ctx ends: it removes files that nothing references, compacts closed days, drops
-// days that are older than the retention, and takes out of the state database what the lake can answer. Failures are logged and tried again at the next turn.
+// days that are older than the retention, and takes out of the state database what the lake can answer and what is too
+// old to be of interest. Failures are logged and tried again at the next turn.
 func (a *application) maintain(ctx context.Context) error {
 	var compacted, dropped time.Time
 	wall := wallClock{last: a.lakeFrom}
@@ -44,6 +51,7 @@ func (a *application) maintain(ctx context.Context) error {
 				a.log.Warn("tidy the state database", "error", err.Error())
 				done = false
 			}
+			done = a.forgetOld(ctx, now) && done
 			if done { // or it is tried again at the next turn, not a day later
 				dropped = now
 			}
@@ -116,4 +124,18 @@ func (a *application) dropOldDays(ctx context.Context, now time.Time) (done bool
 		}
 	}
 	return done
+}
+
+// forgetOld forgets imports that ended and changes of the configuration, both of long ago, and reports whether that was done.
+func (a *application) forgetOld(ctx context.Context, now time.Time) (done bool) {
+	jobs, jobsErr := a.svc.state.TrimImportJobs(ctx, now.Add(-importsFor), importsKept, a.svc.imports.forget(now))
+	changes, changesErr := a.svc.state.TrimHistory(ctx, now.Add(-historyFor), historyKept)
+	if jobs+changes > 0 {
+		a.log.Info("forgot what is long over", "imports", jobs, "changes", changes)
+	}
+	err := errors.Join(jobsErr, changesErr)
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("forget old imports and changes", "error", err.Error())
+	}
+	return err == nil
 }

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -162,7 +163,8 @@ type harness struct {
 	state   *state.Store
 	journal *journal.Journal
 	lake    *fakeLake
-	metrics *Metrics // nil: nothing is counted
+	metrics *Metrics     // nil: nothing is counted
+	log     slog.Handler // nil: nothing is logged
 }
 
 func newHarness(t *testing.T) *harness {
@@ -247,7 +249,7 @@ func (h *harness) start() *running { return h.startGuarded(nil) }
 
 func (h *harness) startGuarded(guard func() error) *running {
 	h.t.Helper()
-	log := slog.New(slog.DiscardHandler)
+	log := slog.New(cmp.Or(h.log, slog.DiscardHandler))
 	p := NewPublisher(PublisherConfig{State: h.state, Journal: h.journal, Clock: clock.NewScaled(50), Logger: log, Holder: "test", Guard: guard, Lake: h.lake})
 	normalizer, err := normalize.New()
 	if err != nil {

@@ -88,7 +88,7 @@ func (s *Store) DeleteConnector(ctx context.Context, name, actor string) error {
 		if n == 0 {
 			return unknownConnector(name)
 		}
-		return t.change(name, actor, "deleted", "")
+		return t.change(name, actor, changeDeleted, "")
 	})
 }
 
@@ -147,7 +147,7 @@ func (s *Store) connectors(ctx context.Context, query string, args ...any) ([]Co
 	return list, err
 }
 
-// History returns what happened to connectors of the given name, oldest first. It outlives the connector.
+// History returns what happened to connectors of the given name, oldest first. It outlives the connector, see TrimHistory.
 func (s *Store) History(ctx context.Context, name string) ([]Change, error) {
 	return s.history(ctx, kindConnector, name)
 }

@@ -28,6 +28,9 @@ const (
 	kindTenant    = "tenant"
 )
 
+// changeDeleted is what a Change says that ends an entry.
+const changeDeleted = "deleted"
+
 // PutFilter stores a filter, new or changed, and returns it with Created and Updated. detail goes into the history of a
 // changed one: the names of the changed options.
 func (s *Store) PutFilter(ctx context.Context, f Filter, actor, detail string) (Filter, error) {
@@ -66,7 +69,7 @@ func (s *Store) DeleteFilter(ctx context.Context, name, actor string) error {
 		if n == 0 {
 			return fault.Newf(fault.NotFound, "", "there is no filter named %q", name).WithHint("`sluice get filters` lists them")
 		}
-		return t.changeOf(kindFilter, name, actor, "deleted", "")
+		return t.changeOf(kindFilter, name, actor, changeDeleted, "")
 	})
 }
 
@@ -85,7 +88,7 @@ func (s *Store) Filters(ctx context.Context) ([]Filter, error) {
 	return list, classify("read filters", err)
 }
 
-// FilterHistory returns what happened to filters of the given name, oldest first. It outlives the filter.
+// FilterHistory returns what happened to filters of the given name, oldest first. It outlives the filter, see TrimHistory.
 func (s *Store) FilterHistory(ctx context.Context, name string) ([]Change, error) {
 	return s.history(ctx, kindFilter, name)
 }

@@ -145,7 +145,7 @@ func (f *Fake) Types(context.Context) ([]api.TypeInfo, error) {
 // History implements api.Entries.
 func (f *Fake) History(_ context.Context, name string) ([]api.Change, error) {
 	if name != "contoso" && name != "gone" {
-		return nil, fault.Newf(fault.NotFound, "", "no connector was ever named %q", name).WithHint("`sluice get connectors` lists them")
+		return nil, fault.Newf(fault.NotFound, "", "nothing is known of a connector named %q", name).WithHint("`sluice get connectors` lists them")
 	}
 	all := []api.Change{
 		{At: Now.Add(-48 * time.Hour), Actor: "sluice.yaml", What: "created"},

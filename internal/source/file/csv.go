@@ -1,20 +1,25 @@
 package file
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
 
+	"sluice/internal/rawjson"
 	"sluice/internal/record"
 )
 
 // rows reads the rows of a CSV file (RFC 4180). The standard library's reader is not used because it changes line
 // ends inside of fields, has no bound on the length of a row, and loses all rows behind a quote that is not closed.
 // Here such a quote costs one line: when a row that spans lines has not the shape of the header, its first line alone is
-// malformed, and reading goes on with the second.
+// malformed, and reading goes on with the second. A quote that no usable row follows any more is that of a field inside of
+// which the file ends.
 type rows struct {
 	f       *Reader
 	started bool
+	looking bool   // for a usable row only, see holdsRow
+	open    bool   // the file ended before the quotes of the row were balanced
 	back    []byte // lines that were read and given back
 	pos     int    // of the next byte of back
 	buf     []byte // the row
@@ -45,6 +50,10 @@ func (r *rows) next() (record.Item, error) {
 		}
 		var ok bool
 		r.fields, ok = splitRow(bytes.TrimRight(r.buf, "\r\n"), r.f.csv.comma, r.fields[:0])
+		if what := r.endsIn(first, ok); what != "" {
+			item.Raw, item.Malformed = bytes.Clone(trim(r.buf)), r.f.endsInside("%s in line %d", what, start)
+			return item, nil
+		}
 		if !ok || len(r.fields) != r.f.csv.width {
 			item.Raw, item.Malformed = bytes.Clone(trim(r.buf[:first])), "the row does not have the columns of the header"
 			r.giveBack(first, start)
@@ -55,6 +64,43 @@ func (r *rows) next() (record.Item, error) {
 			item.Raw, item.Malformed = bytes.Clone(trim(r.buf)), "the row has no AuditData"
 		}
 		return item, nil
+	}
+}
+
+// endsIn returns what of the row the file ends inside of, "" when the row is whole, or is damaged in another way. first is
+// the length of its first line, ok whether it could be split.
+func (r *rows) endsIn(first int, ok bool) (what string) {
+	switch h := r.f.csv; {
+	case r.looking:
+	case r.open && !ok:
+		what = "a quoted field of the row that begins"
+	case !ok, bytes.HasSuffix(r.buf, []byte("\n")):
+	case len(r.fields) < h.width:
+		what = "the row that begins"
+	case len(r.fields) == h.width && h.column == h.width-1:
+		if last := trim(r.fields[h.column]); len(last) == 0 || unclosed(last) {
+			what = "the row that begins"
+		}
+	}
+	if what != "" && r.holdsRow(r.buf[first:]) {
+		return ""
+	}
+	return what
+}
+
+// holdsRow reports whether a usable row begins in one of the lines. Inside of a field there is none, because its quotes are
+// doubled.
+func (r *rows) holdsRow(lines []byte) bool {
+	f := &Reader{src: bufio.NewReader(bytes.NewReader(lines)), csv: r.f.csv, limit: r.f.limit}
+	look := &rows{f: f, started: true, looking: true}
+	for {
+		item, err := look.next()
+		if err != nil {
+			return false
+		}
+		if item.Malformed == "" && rawjson.Check(item.Raw) == "" {
+			return true
+		}
 	}
 }
 
@@ -74,12 +120,13 @@ func (r *rows) skipHeader() error {
 // row reads lines into buf until the quotes are balanced. first is the length of the first line. A row that the limit
 // or the end of the file cuts off has unbalanced quotes; only a single line can be long.
 func (r *rows) row() (first int, long bool, err error) {
-	r.buf = r.buf[:0]
+	r.buf, r.open = r.buf[:0], false
 	quotes := 0
 	for {
 		line, long, err := r.line()
 		switch {
 		case errors.Is(err, io.EOF) && len(r.buf) > 0:
+			r.open = true
 			return first, false, nil
 		case err != nil:
 			return 0, false, err

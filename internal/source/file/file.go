@@ -9,8 +9,15 @@
 //
 // The stream is read once, with bounded memory: at most MaxRecord bytes of one record and some buffers. A record is
 // handed over byte for byte as it stands in the file, without the white space around it; only the quoting of CSV and
-// UTF-16 are undone. What is not a usable record is an item too, with the reason, and reading goes on behind it. A
-// stream that ends early, such as a cut gzip file, ends with an error that says how many items there were.
+// UTF-16 are undone. What is not a usable record is an item too, with the reason, and reading goes on behind it.
+//
+// # Files that are not whole
+//
+// A file that ends inside a record is not whole, whatever its format: inside a quoted field or before the last column of
+// a CSV row, inside a JSON value or array, inside the packed stream. What there is of the last record is a malformed item,
+// and then an error of kind malformed says where the file ends. The same holds for a packed stream that is damaged. What
+// ends between two lines or rows that are not packed cannot be told from a file that is whole. When it is the reading
+// itself that fails, the error has another kind and what there is of the last record is no item.
 package file
 
 import (
@@ -48,14 +55,16 @@ const (
 
 // Reader reads one file. It is for one goroutine.
 type Reader struct {
-	name   string
-	raw    *source
-	src    *bufio.Reader
-	format Format
-	csv    header
-	limit  int // MaxRecord, less in tests
-	line   int64
-	items  int64
+	name     string
+	raw      *source
+	unpacked *unpacked // nil: the file is not packed
+	src      *bufio.Reader
+	format   Format
+	csv      header
+	limit    int // MaxRecord, less in tests
+	line     int64
+	items    int64
+	cut      string // what the file ends inside of, such as "line 7"; "" when nothing says so
 }
 
 // Open looks at the beginning of the file. The name is for error messages only. The error is of kind malformed when
@@ -72,7 +81,8 @@ func Open(name string, r io.Reader) (*Reader, error) {
 		if err != nil {
 			return nil, f.failure(err)
 		}
-		src = bufio.NewReaderSize(z, 256<<10)
+		f.unpacked = &unpacked{r: z, raw: f.raw}
+		src = bufio.NewReaderSize(f.unpacked, 256<<10)
 	} else if err != nil && !errors.Is(err, io.EOF) {
 		return nil, f.failure(err)
 	}
@@ -125,13 +135,16 @@ func (f *Reader) detect() error {
 			return nil
 		}
 	}
+	if err := f.damage(); err != nil {
+		return f.failure(err)
+	}
 	return fault.New(fault.Malformed, "read "+f.name, "the file holds no records").
 		WithHint("give lines of JSON, a JSON array, or a CSV export with the column AuditData")
 }
 
 // Items yields what the file holds, in its order. An item's Offset is the number of its line (lines), of the line that
 // its row starts in (csv), or its number in the file (array); all count from 1. Item.Raw belongs to the receiver. An
-// error ends the sequence. Items can be called once.
+// error ends the sequence, also when the file is not whole. Items can be called once.
 func (f *Reader) Items() iter.Seq2[record.Item, error] {
 	return func(yield func(record.Item, error) bool) {
 		next := f.nextLine
@@ -145,7 +158,10 @@ func (f *Reader) Items() iter.Seq2[record.Item, error] {
 		for {
 			item, err := next()
 			if errors.Is(err, io.EOF) {
-				return
+				if f.damage() == nil && f.cut == "" {
+					return
+				}
+				err = io.ErrUnexpectedEOF
 			}
 			if err != nil {
 				yield(record.Item{}, f.failure(err))
@@ -180,6 +196,37 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// unpacked makes an early end of a packed stream, or damage in it, the end of what it holds, so that what comes before is
+// read to the last byte, and remembers it.
+type unpacked struct {
+	r   io.Reader
+	raw *source
+	err error
+}
+
+// Read implements io.Reader.
+func (u *unpacked) Read(p []byte) (int, error) {
+	n, err := u.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && u.raw.err == nil {
+		u.err, err = err, io.EOF
+	}
+	return n, err
+}
+
+// damage is why the packed stream cannot be unpacked any further, nil when it was not packed or is whole so far.
+func (f *Reader) damage() error {
+	if f.unpacked == nil {
+		return nil
+	}
+	return f.unpacked.err
+}
+
+// endsInside notes that the file ends inside of what, and returns the reason for its last item.
+func (f *Reader) endsInside(format string, args ...any) (reason string) {
+	f.cut = fmt.Sprintf(format, args...)
+	return "the file ends inside " + f.cut
+}
+
 // failure classifies an error of the stream.
 func (f *Reader) failure(err error) error {
 	kind := fault.Malformed
@@ -188,12 +235,23 @@ func (f *Reader) failure(err error) error {
 			kind = fault.Unavailable
 		}
 	}
+	early := errors.Is(err, io.ErrUnexpectedEOF)
+	if damage := f.damage(); early && damage != nil {
+		early, err = errors.Is(damage, io.ErrUnexpectedEOF), damage
+	}
 	message := fmt.Sprintf("the file could be read up to item %d only", f.items)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case early && f.cut != "":
+		message = "the file ends inside " + f.cut
+	case early:
 		message = fmt.Sprintf("the file ends early, after %d items", f.items)
+	case f.cut != "":
+		message = fmt.Sprintf("the file could be read up to the middle of %s only", f.cut)
 	}
 	e := fault.New(kind, "read "+f.name, message)
-	e.Err = err
+	if f.cut == "" || f.damage() != nil { // else the message says it all
+		e.Err = err
+	}
 	return e.WithHint("the items before are in; import the file again when it is whole, nothing lands twice")
 }
 
@@ -205,15 +263,28 @@ func (f *Reader) nextLine() (record.Item, error) {
 			return record.Item{}, err
 		}
 		f.line++
+		ended := bytes.HasSuffix(line, []byte("\n"))
 		if line = trim(line); len(line) == 0 && !long {
 			continue
 		}
 		item := record.Item{Raw: bytes.Clone(line), Offset: f.line}
-		if long {
+		switch {
+		case long:
 			item.Malformed = tooLong("line", f.limit)
+		case !ended && unclosed(line):
+			item.Malformed = f.endsInside("line %d", f.line)
 		}
 		return item, nil
 	}
+}
+
+// unclosed reports whether text is the beginning of a JSON object.
+func unclosed(text []byte) bool {
+	if len(text) == 0 || text[0] != '{' {
+		return false
+	}
+	_, done := (&nesting{}).end(text)
+	return !done
 }
 
 func tooLong(what string, limit int) string {

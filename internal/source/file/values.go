@@ -75,13 +75,15 @@ func (v *values) value(first byte) (record.Item, error) {
 	if first == '{' || first == '[' || first == '"' {
 		end = (&nesting{}).end
 	}
+	v.count++
 	long := false
+	reason := ""
 	for {
 		_, err := v.f.src.Peek(1)
-		if errors.Is(err, io.EOF) && (v.inArray || first == '{' || first == '[' || first == '"') {
-			return record.Item{}, io.ErrUnexpectedEOF
-		}
 		if errors.Is(err, io.EOF) {
+			if v.inArray || first == '{' || first == '[' || first == '"' {
+				reason = v.f.endsInside("element %d", v.count)
+			}
 			break
 		}
 		if err != nil {
@@ -105,8 +107,7 @@ func (v *values) value(first byte) (record.Item, error) {
 			break
 		}
 	}
-	v.count++
-	item := record.Item{Raw: bytes.Clone(trim(v.buf)), Offset: v.count}
+	item := record.Item{Raw: bytes.Clone(trim(v.buf)), Offset: v.count, Malformed: reason}
 	if long {
 		item.Malformed = tooLong("element", v.f.limit)
 	}
