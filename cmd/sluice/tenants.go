@@ -35,14 +35,9 @@ func (c *cli) getTenants(ctx context.Context, server *client.Client, name, outpu
 	}
 	t := newTable(c.out, "TENANT", "DIRECTORIES", "CONNECTORS", "ERASED")
 	for _, tenant := range all {
-		erased := "-"
-		switch {
-		case tenant.Erasing:
+		erased := relative(c.now(), tenant.ErasedAt)
+		if tenant.Erasing {
 			erased = "going on"
-		case tenant.Erasures == 1:
-			erased = "once"
-		case tenant.Erasures > 1:
-			erased = fmt.Sprintf("%d times", tenant.Erasures)
 		}
 		t.row(tenant.TenantName, orDash(list(tenant.DirectoryIDs)), orDash(list(tenant.Connectors)), erased)
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -19,11 +20,11 @@ type TenantKeeper interface {
 
 // Tenant is whose data are kept.
 type Tenant struct {
-	TenantName   string   `json:"tenant_name"`
-	DirectoryIDs []string `json:"directory_ids" nullable:"false" doc:"Directory ids that belong to the tenant name"`
-	Connectors   []string `json:"connectors" nullable:"false" doc:"Names of its connectors"`
-	Erasures     int64    `json:"erasures" doc:"How often its data were erased"`
-	Erasing      bool     `json:"erasing" doc:"The lake still has rows that are to go"`
+	TenantName   string     `json:"tenant_name"`
+	DirectoryIDs []string   `json:"directory_ids" nullable:"false" doc:"Directory ids that belong to the tenant name"`
+	Connectors   []string   `json:"connectors" nullable:"false" doc:"Names of its connectors"`
+	ErasedAt     *time.Time `json:"erased_at" doc:"When its data were last erased; null when they never were"`
+	Erasing      bool       `json:"erasing" doc:"The lake still has rows that are to go"`
 }
 
 // Erasure is what an erasure removed.

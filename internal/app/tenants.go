@@ -50,7 +50,7 @@ func (s *service) Tenants(ctx context.Context) ([]api.Tenant, error) {
 	}
 	for _, e := range erasures {
 		t := tenant(e.TenantName)
-		t.Erasures, t.Erasing = int64(e.Generation), e.Pending
+		t.ErasedAt, t.Erasing = timeOrNil(e.At), e.Pending
 	}
 	out := make([]api.Tenant, 0, len(byName))
 	for _, t := range byName {
@@ -71,7 +71,7 @@ func (s *service) EraseTenant(ctx context.Context, name string) (api.Erasure, er
 	if !slices.ContainsFunc(all, func(t api.Tenant) bool { return t.TenantName == name }) {
 		return api.Erasure{}, fault.Newf(fault.NotFound, op, "there is no tenant of this name").WithHint("`sluice get tenants` lists them")
 	}
-	if _, err := s.publisher.BeginErasure(ctx, name, "api"); err != nil {
+	if _, err := s.publisher.BeginErasure(ctx, name); err != nil {
 		return api.Erasure{}, err
 	}
 	type outcome struct {

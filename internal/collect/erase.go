@@ -58,7 +58,7 @@ const eraseRetry = 250 * time.Millisecond
 // ids of its records can be claimed again, a new connector of the tenant collects anew everything that the service still
 // lists. It waits until the lake has what was collected, because what is there is known by its place. The rows themselves go
 // with FinishErasures. A tenant with connectors is a fault.Conflict.
-func (p *Publisher) BeginErasure(ctx context.Context, tenantName, actor string) (state.Erasure, error) {
+func (p *Publisher) BeginErasure(ctx context.Context, tenantName string) (state.Erasure, error) {
 	imports := make([]string, 0, len(KnownTypes()))
 	for _, connectorType := range KnownTypes() {
 		imports = append(imports, ImportConnector(connectorType, tenantName, "").ID)
@@ -66,7 +66,7 @@ func (p *Publisher) BeginErasure(ctx context.Context, tenantName, actor string) 
 	for {
 		var erasure state.Erasure
 		err := p.between(ctx, func() (err error) {
-			if erasure, err = p.cfg.State.BeginErasure(ctx, p.term, tenantName, imports, actor); err == nil {
+			if erasure, err = p.cfg.State.BeginErasure(ctx, p.term, tenantName, imports); err == nil {
 				p.erasures.add(erasure)
 			}
 			return err

@@ -23,7 +23,7 @@ func tenantHarness(t *testing.T) (*harness, *fakeSource, *running) {
 	importOf(t, r, "Fabrikam", rec("x", ""))
 	r.manager.Start(connectorConfig(src, general))
 	h.waitLanded(general, 2)
-	if _, err := r.publisher.BeginErasure(t.Context(), "Contoso", "test"); !fault.Is(err, fault.Conflict) {
+	if _, err := r.publisher.BeginErasure(t.Context(), "Contoso"); !fault.Is(err, fault.Conflict) {
 		t.Fatalf("erasing a tenant that is collected: %v", err)
 	}
 	r.manager.Remove(t.Context(), "c1")
@@ -44,7 +44,7 @@ func importOf(t *testing.T, r *running, tenantName string, lines ...string) File
 
 func (h *harness) erase(r *running) state.Erasure {
 	h.t.Helper()
-	erasure, err := r.publisher.BeginErasure(h.t.Context(), "Contoso", "test")
+	erasure, err := r.publisher.BeginErasure(h.t.Context(), "Contoso")
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -25,7 +25,6 @@ type Filter struct {
 const (
 	kindConnector = "connector"
 	kindFilter    = "filter"
-	kindTenant    = "tenant"
 )
 
 // changeDeleted is what a Change says that ends an entry.

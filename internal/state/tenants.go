@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"slices"
 	"strings"
+	"time"
 
 	"sluice/internal/fault"
 )
@@ -15,7 +16,8 @@ type Erasure struct {
 	TenantName string
 	Generation uint32 // how often; it is part of the keys of claims, so that what was erased can land again
 	Seq        uint64 // of the journal
-	Pending    bool   // the lake may still have such rows, see EndErasure
+	At         time.Time
+	Pending    bool // the lake may still have such rows, see EndErasure
 }
 
 // eraseChunk is how many units of the ledger one transaction removes.
@@ -29,9 +31,9 @@ const eraseChunk = 2000
 // It is a fault.Conflict while the tenant has connectors, and a fault.Unavailable while batches with units of the tenant are
 // not settled: the lake does not have all yet that is to be erased. Both leave the tenant's data alone. The caller sees to it
 // that no batch with records of the tenant, claimed under the generation before, is opened from here on.
-func (s *Store) BeginErasure(ctx context.Context, t Term, tenantName string, imports []string, actor string) (Erasure, error) {
+func (s *Store) BeginErasure(ctx context.Context, t Term, tenantName string, imports []string) (Erasure, error) {
 	op := "erase tenant " + tenantName
-	e := Erasure{TenantName: tenantName, Pending: true}
+	e := Erasure{TenantName: tenantName, At: fromMicros(micros(s.clock.Now())), Pending: true}
 	for left := true; left; {
 		err := s.fenced(ctx, op, t, func(tx *tx) (err error) {
 			if err := tx.erasable(tenantName, imports); err != nil {
@@ -45,8 +47,7 @@ func (s *Store) BeginErasure(ctx context.Context, t Term, tenantName string, imp
 			if left = n == eraseChunk; left {
 				return nil
 			}
-			e.Seq, e.Generation, err = tx.beginErasure(t.Subject, tenantName, imports, actor)
-			return err
+			return tx.beginErasure(t.Subject, &e, imports)
 		})
 		if err != nil {
 			return Erasure{}, err
@@ -93,9 +94,9 @@ func (t *tx) erasable(tenantName string, imports []string) error {
 	return err
 }
 
-// beginErasure removes the rest and returns up to where the journal's rows are erased, and the new generation.
-func (t *tx) beginErasure(subject, tenantName string, imports []string, actor string) (seq uint64, generation uint32, err error) {
-	args := feedArgs(tenantName, imports)
+// beginErasure removes the rest, and fills in up to where the journal's rows are erased, and the new generation.
+func (t *tx) beginErasure(subject string, e *Erasure, imports []string) error {
+	args := feedArgs(e.TenantName, imports)
 	feeds := `(SELECT id FROM feeds WHERE connector_id IN (` + tenantFeeds(imports) + `))`
 	for _, statement := range []string{
 		`DELETE FROM unit_hours WHERE feed IN ` + feeds,
@@ -107,28 +108,25 @@ func (t *tx) beginErasure(subject, tenantName string, imports []string, actor st
 			malformed = 0, bytes = 0, newest = 0, last_landed = 0 WHERE connector_id IN (` + tenantFeeds(imports) + `)`,
 	} {
 		if _, err := t.exec(statement, args...); err != nil {
-			return 0, 0, err
+			return err
 		}
 	}
-	if _, err := t.exec(`DELETE FROM directories WHERE tenant_name = ?`, tenantName); err != nil {
-		return 0, 0, err
+	if _, err := t.exec(`DELETE FROM directories WHERE tenant_name = ?`, e.TenantName); err != nil {
+		return err
 	}
-	if err := t.forgetImports(tenantName); err != nil {
-		return 0, 0, err
+	if err := t.forgetImports(e.TenantName); err != nil {
+		return err
 	}
-	var last int64
-	if _, err := t.one(`SELECT seq FROM positions WHERE subject = ?`, []any{subject}, &last); err != nil {
-		return 0, 0, err
+	if _, err := t.one(`SELECT seq FROM positions WHERE subject = ?`, []any{subject}, &e.Seq); err != nil {
+		return err
 	}
-	if _, err := t.exec(`INSERT INTO erasures (tenant_name, generation, seq, pending) VALUES (?, 1, ?, 1) ON CONFLICT (tenant_name)
-		DO UPDATE SET generation = erasures.generation + 1, seq = excluded.seq, pending = 1`, tenantName, last); err != nil {
-		return 0, 0, err
+	if _, err := t.exec(`INSERT INTO erasures (tenant_name, generation, seq, at, pending) VALUES (?, 1, ?, ?, 1) ON CONFLICT (tenant_name)
+		DO UPDATE SET generation = erasures.generation + 1, seq = excluded.seq, at = excluded.at, pending = 1`,
+		e.TenantName, int64(e.Seq), micros(e.At)); err != nil {
+		return err
 	}
-	var n int64
-	if _, err := t.one(`SELECT generation FROM erasures WHERE tenant_name = ?`, []any{tenantName}, &n); err != nil {
-		return 0, 0, err
-	}
-	return uint64(last), uint32(n), t.changeOf(kindTenant, tenantName, actor, "erased", "")
+	_, err := t.one(`SELECT generation FROM erasures WHERE tenant_name = ?`, []any{e.TenantName}, &e.Generation)
+	return err
 }
 
 // forgetImports removes the import runs of a tenant.
@@ -166,11 +164,11 @@ func (s *Store) EndErasure(ctx context.Context, t Term, e Erasure) error {
 // Erasures returns the last erasure of every tenant that ever had one, in the order of their names.
 func (s *Store) Erasures(ctx context.Context) ([]Erasure, error) {
 	var list []Erasure
-	err := s.rows(ctx, `SELECT tenant_name, generation, seq, pending FROM erasures`, nil, func(r *sql.Rows) error {
+	err := s.rows(ctx, `SELECT tenant_name, generation, seq, at, pending FROM erasures`, nil, func(r *sql.Rows) error {
 		var e Erasure
-		var generation, seq, pending int64
-		err := r.Scan(&e.TenantName, &generation, &seq, &pending)
-		e.Generation, e.Seq, e.Pending = uint32(generation), uint64(seq), pending != 0
+		var at, pending int64
+		err := r.Scan(&e.TenantName, &e.Generation, &e.Seq, &at, &pending)
+		e.At, e.Pending = fromMicros(at), pending != 0
 		list = append(list, e)
 		return err
 	})

@@ -31,7 +31,7 @@ func TestErase(t *testing.T) {
 	s.interrupt()
 	s = p.start()
 	p.must("erase", "Fabrikam", "--yes")
-	if tenants := p.must("get", "tenants"); strings.Count(tenants, "once") != 2 {
+	if tenants := p.must("get", "tenants", "-o", "json"); strings.Count(tenants, `"erased_at": "20`) != 2 {
 		t.Errorf("get tenants: %s", tenants)
 	}
 	p.apply(sim, nil)

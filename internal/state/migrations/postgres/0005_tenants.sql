@@ -12,5 +12,6 @@ CREATE TABLE erasures (
   tenant_name  TEXT   NOT NULL PRIMARY KEY,
   generation   BIGINT NOT NULL,
   seq          BIGINT NOT NULL,
+  at           BIGINT NOT NULL,
   pending      BIGINT NOT NULL
 );

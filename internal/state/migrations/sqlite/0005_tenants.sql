@@ -12,5 +12,6 @@ CREATE TABLE erasures (
   tenant_name  TEXT    NOT NULL PRIMARY KEY,
   generation   INTEGER NOT NULL,
   seq          INTEGER NOT NULL,
+  at           INTEGER NOT NULL,
   pending      INTEGER NOT NULL
 ) STRICT;
