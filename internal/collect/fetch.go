@@ -15,7 +15,7 @@ import (
 const (
 	fragmentBytes = 2 << 20   // raw bytes after which a unit that is still streaming is handed over in part
 	fragmentItems = 10_000    // the same, in records
-	reserveStep   = 256 << 10 // the memory budget is taken in such steps
+	reserveStep   = 128 << 10 // the memory budget is taken in such steps
 )
 
 // crew runs the fetchers of one feed, Parallel at a time. A fetcher lives as long as there is a unit for it: a server

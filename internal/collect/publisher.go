@@ -30,6 +30,10 @@ const (
 	termFor     = 30 * time.Second
 	drainFor    = 10 * time.Second
 	queueLength = 64
+
+	// defaultMemory is enough for 256 units on their way and ten batches that wait. Where collecting is faster than what
+	// is behind it, all of it is in use, and what the garbage collector has to work with is less by as much.
+	defaultMemory = 32 << 20
 )
 
 // Counts says what became of the records of a fragment or unit. Their sum is the number fetched.
@@ -91,7 +95,7 @@ type PublisherConfig struct {
 	Logger  *slog.Logger
 	Metrics *Metrics
 	Holder  string // who holds the term, for messages to operators
-	Memory  int64  // budget for bytes between response and journal; 64 MiB when 0
+	Memory  int64  // budget for bytes between response and journal; defaultMemory when 0
 	// Lake answers what was committed; nil where nothing is ever healed or pruned (tests).
 	Lake Lake
 	// Guard is asked before anything is written; an error (fault.Full: the disk is nearly full) makes collecting wait.
@@ -126,7 +130,7 @@ type Publisher struct {
 // NewPublisher returns a publisher that does nothing until Run.
 func NewPublisher(cfg PublisherConfig) *Publisher {
 	if cfg.Memory == 0 {
-		cfg.Memory = 64 << 20
+		cfg.Memory = defaultMemory
 	}
 	return &Publisher{
 		cfg: cfg, log: cfg.Logger.With("component", "publisher"), queue: make(chan *fragment, queueLength), orders: make(chan func()),

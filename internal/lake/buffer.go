@@ -24,16 +24,20 @@ type column struct {
 	codes []uint32 // Text, JSON: positions in dict
 	dict  []span   // texts; most of them once, see seenTexts
 	nums  []int64  // Long, Bool (0 or 1), Time (milliseconds)
-	seen  *[seenTexts]uint32
+	seen  *[seenTexts]seenText
 }
 
-// seenTexts is how many texts a column remembers, as 1 + position in dict, in order to store each once. Most columns have fewer values than that
+// seenTexts is how many texts a column remembers in order to store each once. Most columns have fewer values than that
 // among thousands of rows, which keeps the memory of a buffer far below the size of its records.
 const seenTexts = 128
 
-// seenAt is the place where a text is remembered: by its length and its last bytes, which differ where names, numbers
-// and times do.
-func seenAt(s []byte) int {
+// seenText is a text that a column remembers. The hash tells most other texts without a look at the arena, which is rarely
+// in the processor's cache.
+type seenText struct{ hash, at uint32 } // at is 1 + position in dict
+
+// seenHash tells texts apart by their length and their first and last bytes, which differ where names, numbers and times
+// do.
+func seenHash(s []byte) uint32 {
 	h := uint64(len(s))
 	if n := len(s); n >= 8 {
 		h ^= binary.LittleEndian.Uint64(s[n-8:]) ^ binary.LittleEndian.Uint64(s)<<1
@@ -42,7 +46,7 @@ func seenAt(s []byte) int {
 			h = h<<8 | uint64(c)
 		}
 	}
-	return int(h * 0x9e3779b97f4a7c15 >> 57)
+	return uint32(h * 0x9e3779b97f4a7c15 >> 32)
 }
 
 func (c *column) len() int { return max(len(c.codes), len(c.nums)) }
@@ -122,7 +126,7 @@ func (b *rowBuffer) reset() {
 		c := &b.cols[i]
 		c.at, c.codes, c.dict, c.nums = c.at[:0], c.codes[:0], c.dict[:0], c.nums[:0]
 		if c.seen != nil {
-			*c.seen = [seenTexts]uint32{}
+			*c.seen = [seenTexts]seenText{}
 		}
 	}
 }
@@ -150,15 +154,16 @@ func (b *rowBuffer) addText(slot int, s []byte) {
 // appendText adds a text to a column, whatever its row is.
 func (b *rowBuffer) appendText(c *column, s []byte) {
 	if c.seen == nil {
-		c.seen = new([seenTexts]uint32)
+		c.seen = new([seenTexts]seenText)
 	}
-	known := &c.seen[seenAt(s)]
-	if *known == 0 || string(b.arena.get(c.dict[*known-1])) != string(s) {
+	hash := seenHash(s)
+	known := &c.seen[hash%seenTexts]
+	if known.at == 0 || known.hash != hash || string(b.arena.get(c.dict[known.at-1])) != string(s) {
 		c.dict = append(c.dict, b.arena.add(s))
 		b.texts++
-		*known = uint32(len(c.dict))
+		*known = seenText{hash: hash, at: uint32(len(c.dict))}
 	}
-	c.codes = append(c.codes, *known-1)
+	c.codes = append(c.codes, known.at-1)
 }
 
 // text is the k-th text of a column.

@@ -282,7 +282,14 @@ func (w *work) collect(members []rawjson.Member) {
 func isLower(c byte) bool { return 'a' <= c && c <= 'z' }
 
 // text is the value of a field as text, "" for objects, arrays and absent fields.
-func (w *work) text(f field) string { return plainText(w.vals[f]) }
+func (w *work) text(f field) string {
+	m := w.vals[f]
+	if m.Kind != rawjson.String {
+		return plainText(m)
+	}
+	w.buf, _ = rawjson.AppendUnquoted(w.buf[:0], m.Value)
+	return w.lasting(w.buf)
+}
 
 // firstText is the first text that is not empty.
 func (w *work) firstText(fields ...field) string {

@@ -62,7 +62,22 @@ type work struct {
 	members  [maxNested][]rawjson.Member
 	elements [maxNested][][]byte
 	buf      []byte
-	kept     []string // of setList
+	block    strings.Builder // texts of this and earlier records
+	kept     []string        // of setList
+}
+
+// textBlock is how many bytes of texts are allocated at once: the texts of some ten records.
+const textBlock = 4096
+
+// lasting is a copy of a text that shares its allocation with others.
+func (w *work) lasting(text []byte) string {
+	if w.block.Cap()-w.block.Len() < len(text) {
+		w.block.Reset()
+		w.block.Grow(max(textBlock, len(text)))
+	}
+	start := w.block.Len()
+	w.block.Write(text)
+	return w.block.String()[start:]
 }
 
 // Normalize fills row, which it resets, with the core columns of a record. The members are those of raw, which
@@ -193,7 +208,7 @@ func (w *work) jsonList(list []string) string {
 		w.buf = rawjson.AppendQuoted(w.buf, s, 0)
 	}
 	w.buf = append(w.buf, ']')
-	return string(w.buf)
+	return w.lasting(w.buf)
 }
 
 // setList sets a JSON column to the texts that are not empty, each once.
