@@ -30,8 +30,8 @@ elsewhere --yes is needed.
 
 The content subscriptions of a connector go on at Microsoft unless --stop-subscription is given; on a terminal that is
 asked too, with no as the default. Content that becomes available between the stop and the next start can never be
-fetched by anybody, and other programs that use the same application lose it too. When a subscription cannot be
-stopped the connector is deleted all the same; the exit code is 3.`,
+fetched by anybody, and other programs that use the same application lose it too. A subscription with which another
+connector collects goes on. When a subscription is not stopped the connector is deleted all the same; the exit code is 3.`,
 		Example:           "  sluice delete contoso-office365\n  sluice delete contoso-office365 --yes --stop-subscription\n  sluice delete filters/drop-noise --yes",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.names(api.Kinds()...),

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"sluice/internal/collect"
+	"sluice/internal/fault"
 	"sluice/internal/lake"
 	"sluice/internal/lake/census"
 	"sluice/internal/record"
@@ -94,6 +95,10 @@ func (l *lakeAnswers) ask(ctx context.Context, asks []collect.Ask) (map[string]c
 	presence, err := l.s.census.Present(ctx, list)
 	if err != nil {
 		return nil, err
+	}
+	if presence.Missing > 0 { // what they hold would land a second time
+		return nil, fault.Newf(fault.Unavailable, "ask the lake", "%d data files of those days are not on the disk", presence.Missing).
+			WithHint("sluice lake check names them; bring them back, or run sluice verify --repair to give them up")
 	}
 	held := make(map[string]collect.Held, len(presence.Found))
 	for id, f := range presence.Found {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -91,13 +93,13 @@ func (s *service) verifyOne(ctx context.Context, c state.Connector, r api.Verify
 		return report, err
 	}
 	if r.Repair {
-		if err := s.forgetMissingFiles(ctx, &report); err != nil {
+		if report.Repair, err = s.forgetMissingFiles(ctx, &report); err != nil {
 			return report, err
 		}
 	}
 	var last time.Time
 	found, err := s.manager.Verify(ctx, cfg.RunnerConfig, collect.VerifyRequest{
-		Since: r.Since, Until: r.Until, Repair: r.Repair,
+		Since: r.Since, Until: r.Until, Repair: report.Repair,
 		Progress: func(p collect.VerifyProgress) {
 			if now := time.Now(); p.Done == p.Total || now.Sub(last) >= verifyProgressEvery {
 				last = now
@@ -112,7 +114,7 @@ func (s *service) verifyOne(ctx context.Context, c state.Connector, r api.Verify
 	for _, f := range found.Feeds {
 		addFeed(&report, c, f)
 	}
-	if r.Repair && report.Repaired > 0 {
+	if report.Repaired > 0 {
 		if runner, err := s.manager.Runner(c.ID); err == nil {
 			runner.Wake()
 		} else {
@@ -123,7 +125,19 @@ func (s *service) verifyOne(ctx context.Context, c state.Connector, r api.Verify
 	if !found.All { // what a part of the time says must not stand for the whole
 		return report, nil
 	}
+	kept, err := s.reports(ctx)
+	if err != nil || forgets(kept[c.ID], found.Feeds) {
+		return report, err
+	}
 	return report, s.keepReport(ctx, c, report)
+}
+
+// forgets reports whether a kept report says something of a content type of which there is no verdict now. What it says, that
+// units are missing perhaps, holds until there is another one.
+func forgets(kept api.VerifyReport, found []collect.FeedReport) bool {
+	return slices.ContainsFunc(found, func(f collect.FeedReport) bool {
+		return f.Err != nil && slices.ContainsFunc(kept.Feeds, func(v api.VerifyFeed) bool { return v.ContentType == f.ContentType })
+	})
 }
 
 // blameFiles says so when the lake could not be counted because data files are damaged; else it returns err.
@@ -138,23 +152,46 @@ func (s *service) blameFiles(ctx context.Context, err error) error {
 }
 
 // forgetMissingFiles takes data files that are not on the disk any more out of the tables: what was in them is missing, and
-// must be found so.
-func (s *service) forgetMissingFiles(ctx context.Context, report *api.VerifyReport) error {
+// must be found so. It reports whether that can be repaired: what was taken out of a table is deleted if it ever comes back,
+// so that nobody but a person says of whole folders that they are gone for good.
+func (s *service) forgetMissingFiles(ctx context.Context, report *api.VerifyReport) (repair bool, err error) {
 	check, err := s.lake.Check(ctx, lake.CheckOptions{})
 	if err != nil {
-		return err
+		return false, err
 	}
 	missing := slices.DeleteFunc(check.Bad, func(f lake.BadFile) bool { return f.Problem != lake.Missing })
 	if len(missing) == 0 {
-		return nil
+		return true, nil
+	}
+	if report.Scheduled && away(missing, check.Files) {
+		s.log.Error("data files of the lake are not on the disk, whole folders of them: nothing is repaired before they are back or given up",
+			"files", len(missing), "of", check.Files, "one", missing[0].Path, "hint", awayHint)
+		report.Notes = append(report.Notes, fmt.Sprintf("data files of the lake that are not on the disk: %d of %d; nothing was repaired; %s", len(missing), check.Files, awayHint))
+		report.Omitted++
+		return false, nil
 	}
 	done, err := s.lake.Forget(ctx, missing)
 	if err != nil {
-		return err
+		return false, err
 	}
 	s.log.Warn("data files of the lake are missing; they were taken out of the tables", "files", done.Files, "rows", done.Rows)
 	report.Notes = append(report.Notes, fmt.Sprintf("data files of the lake that are not on the disk any more: %d, with %d rows", done.Files, done.Rows))
-	return nil
+	return true, nil
+}
+
+const awayHint = "bring them back (is everything mounted below the data folder?), or run sluice verify --repair to give them up and fetch again what Microsoft still serves"
+
+// away reports whether missing files look as if they came back some day: one has lost its whole folder, or most of all files
+// are missing.
+func away(missing []lake.BadFile, all int) bool {
+	const few = 4
+	if len(missing) > few && 2*len(missing) > all {
+		return true
+	}
+	return slices.ContainsFunc(missing, func(f lake.BadFile) bool {
+		_, err := os.Stat(filepath.Dir(f.Path))
+		return err != nil
+	})
 }
 
 func newReport(r api.VerifyRequest, now time.Time) api.VerifyReport {
@@ -178,8 +215,13 @@ func verifyPhase(p collect.VerifyPhase) api.VerifyPhase {
 
 func counts(t collect.Tally) api.VerifyCounts { return api.VerifyCounts(t) }
 
-// addFeed adds the result of one content type.
+// addFeed adds the result of one content type, or why there is none.
 func addFeed(report *api.VerifyReport, c state.Connector, f collect.FeedReport) {
+	if f.Err != nil {
+		report.Notes = append(report.Notes, c.Name+" "+f.ContentType+" could not be verified: "+explained(f.Err))
+		report.Omitted++
+		return
+	}
 	feed := api.VerifyFeed{Connector: c.Name, TenantName: c.TenantName, ContentType: f.ContentType, VerifyCounts: counts(f.Tally)}
 	feed.CoveragePercent = feed.Coverage()
 	for hour, t := range f.Hours {
@@ -218,11 +260,7 @@ func verifyState(v collect.Verdict) api.VerifyState {
 // mergeReport adds the report of one connector, or why there is none, to a report over all.
 func mergeReport(report *api.VerifyReport, one api.VerifyReport, name string, err error) {
 	if err != nil {
-		note := "connector " + name + " could not be verified: " + err.Error()
-		if hint := fault.HintOf(err); hint != "" {
-			note += "; " + hint
-		}
-		report.Notes = append(report.Notes, note)
+		report.Notes = append(report.Notes, "connector "+name+" could not be verified: "+explained(err))
 		report.Omitted++
 		return
 	}
@@ -237,6 +275,14 @@ func mergeReport(report *api.VerifyReport, one api.VerifyReport, name string, er
 	report.Omitted += one.Omitted
 	report.Repaired += one.Repaired
 	report.Notes = append(report.Notes, one.Notes...)
+}
+
+// explained is what happened and what to do about it.
+func explained(err error) string {
+	if hint := fault.HintOf(err); hint != "" {
+		return err.Error() + "; " + hint
+	}
+	return err.Error()
 }
 
 // finishReport adds up, orders and bounds.

@@ -15,7 +15,7 @@ const (
 	// verifySettle is how long after the start of the server the first verification waits, so that the listing of the
 	// start is done; after something was restored there is no wait.
 	verifySettle = time.Hour
-	verifyRetry  = 4 * time.Hour // wait after a verification that failed, or that queued something
+	verifyRetry  = 4 * time.Hour // wait after a verification that failed, in part too, or that queued something
 )
 
 // verifyDaily verifies every running connector once a day and after something was restored, queues what is missing, and
@@ -62,13 +62,14 @@ func (a *application) verifyDue(ctx context.Context, at map[string]time.Time, no
 
 // verifyIsDue reports whether a connector is to be verified, by its latest report and the time of the latest attempt. A report
 // that found something missing and queued nothing does not count: who verifies by hand every day must not keep the daily
-// run from its repair. One that queued something is followed by another as soon as that can have come.
+// run from its repair. One that queued something is followed by another as soon as that can have come, and so is one that left
+// something out, such as a content type that could not be listed.
 func verifyIsDue(now time.Time, report api.VerifyReport, tried time.Time) bool {
 	wait := verifyEvery
 	switch {
 	case !report.Complete && !report.Repair && !report.Scheduled: // reports of earlier versions do not tell Repair
 		wait = 0
-	case report.Repaired > 0:
+	case report.Repaired > 0, report.Omitted > 0:
 		wait = verifyRetry
 	}
 	return passed(now, report.Finished, wait) && passed(now, tried, verifyRetry)
@@ -86,6 +87,8 @@ func (a *application) verifyScheduled(ctx context.Context, c state.Connector) {
 	case ctx.Err() != nil:
 	case err != nil:
 		a.log.Warn("daily verification failed", "connector", c.Name, "kind", string(fault.KindOf(err)), "error", err.Error())
+	case report.Omitted > 0 && len(report.Problems) == 0:
+		a.log.Warn("a part of a connector could not be verified", "connector", c.Name, "reasons", report.Notes)
 	case !report.Complete:
 		a.log.Error("verification found that something is missing", "connector", c.Name, "coverage_percent", report.CoveragePercent,
 			"missing", report.Totals.Missing, "lost", report.Totals.Lost, "surplus", report.Totals.Surplus, "queued", report.Repaired)

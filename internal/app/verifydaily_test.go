@@ -29,6 +29,8 @@ func TestVerifyIsDue(t *testing.T) {
 		{name: "by hand with repair, nothing to queue", report: api.VerifyReport{Finished: ago(time.Hour), Repair: true}},
 		{name: "the daily run, what is lost cannot be queued", report: api.VerifyReport{Finished: ago(5 * time.Hour), Scheduled: true}, tried: ago(5 * time.Hour)},
 		{name: "queued an hour ago", report: api.VerifyReport{Finished: ago(time.Hour), Scheduled: true, Repaired: 3}, tried: ago(time.Hour)},
+		{name: "a content type was left out an hour ago", report: api.VerifyReport{Finished: ago(time.Hour), Scheduled: true, Omitted: 1}, tried: ago(time.Hour)},
+		{name: "a content type was left out some hours ago", report: api.VerifyReport{Finished: ago(verifyRetry), Scheduled: true, Omitted: 1}, tried: ago(verifyRetry), want: true},
 		{name: "queued some hours ago", report: api.VerifyReport{Finished: ago(verifyRetry), Scheduled: true, Repaired: 3}, tried: ago(verifyRetry), want: true},
 		{name: "the clock was set back", report: complete(-48 * time.Hour), tried: ago(-48 * time.Hour), want: true},
 	} {

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ type feed struct {
 	marks    *state.FeedMarks // as stored; nil before they were read
 	growing  bool             // a second look brought more
 
-	startedAt time.Time // when Prepare last found it off and started it; zero once that is recorded
+	startedAt time.Time // when it was last found to be off, and started; zero once that is recorded
 }
 
 // FeedStatus is what a feed knows of itself; counts are in the ledger.
@@ -195,17 +196,39 @@ func (f *feed) now() time.Time {
 	return now
 }
 
-// askTime makes the service answer, so that its time is known, and changes nothing there. A failure says nothing: whatever is
-// done next meets it too.
-func (f *feed) askTime(ctx context.Context) {
+// expired reports whether the service has forgotten a unit that could not be read. By this machine's clock alone it has not:
+// the clock may be wrong, and the service be out of reach.
+func (f *feed) expired(ctx context.Context, u *record.Unit, err error) bool {
+	past := func() bool { return !u.Expires.IsZero() && f.now().After(u.Expires) }
+	return past() && (answered(err) || f.askTime(ctx) && past())
+}
+
+// answered reports whether a failure is an answer of the service, which tells its time too. Of settings or a sign-in that
+// fail the service may know nothing.
+func answered(err error) bool {
+	for e, ok := errors.AsType[*fault.Error](err); ok; e, ok = errors.AsType[*fault.Error](e.Err) {
+		if e.Kind == fault.Auth || e.Kind == fault.Config {
+			return false
+		}
+		if e.Status > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// askTime makes the service answer, so that its time is known, and reports whether it did. A failure says nothing else: whatever
+// is done next meets it too.
+func (f *feed) askTime(ctx context.Context) bool {
 	if _, ok := f.r.cfg.Source.(source.Clocked); !ok {
-		return
+		return false
 	}
 	now := f.r.deps.Clock.Now()
 	for _, err := range f.r.cfg.Source.List(ctx, source.Window{ContentType: f.contentType, From: now.Add(-time.Minute), To: now}) {
-		_ = err // see above
-		return
+		f.wentOff(err)
+		return err == nil || answered(err)
 	}
+	return true
 }
 
 // skew is the service's time less ours, by its last answer; 0 when it is not known.

@@ -134,6 +134,28 @@ func TestRetriesDoNotWaitForAClockThatWasSetBack(t *testing.T) {
 	o.waitLanded(general, 1)
 }
 
+// TestExpiredByTheServicesClock: a unit cannot be read, for a reason of which the service knows nothing, and by the clock of this
+// machine it has expired. The service is asked for the time.
+func TestExpiredByTheServicesClock(t *testing.T) {
+	for name, age := range map[string]time.Duration{"expired": 8 * 24 * time.Hour, "not expired": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			o, src := newClockedFeed(t)
+			u := src.add(general, "u", time.Now().UTC().Add(-time.Hour), rec("1", ""))
+			src.fail[u.Key] = []error{fault.New(fault.Config, "fetch", "the service named an address of another host")}
+			o.listed(1)
+			if _, err := o.state.DB().ExecContext(t.Context(), `UPDATE units SET expires = ?`, time.Now().Add(7*24*time.Hour-age).UnixMicro()); err != nil {
+				t.Fatal(err)
+			}
+			o.now.move(30 * 24 * time.Hour) // nothing has been asked since
+			o.land(1)
+			want := map[bool]state.Total{true: {Lost: 1}, false: {Pending: 1}}[age > 7*24*time.Hour]
+			if total := o.total(general); total.Lost != want.Lost || total.Pending != want.Pending {
+				t.Errorf("lost %d, pending %d, want %d and %d", total.Lost, total.Pending, want.Lost, want.Pending)
+			}
+		})
+	}
+}
+
 // TestVerifyByTheServicesClock: the clock of the machine is hours behind, and nobody has asked the service for anything yet.
 func TestVerifyByTheServicesClock(t *testing.T) {
 	o, src := newClockedFeed(t)
@@ -149,10 +171,12 @@ func TestVerifyByTheServicesClock(t *testing.T) {
 	}
 }
 
-// offSource is a service whose subscription somebody can stop.
+// offSource is a service whose subscription somebody can stop. A refused listing starts it again if mends says so, as the real
+// driver does.
 type offSource struct {
 	*fakeSource
-	on atomic.Bool
+	mends bool
+	on    atomic.Bool
 }
 
 func (s *offSource) Prepare(_ context.Context, contentTypes []string) (started []string, failed map[string]error) {
@@ -166,46 +190,99 @@ func (s *offSource) List(ctx context.Context, w source.Window) iter.Seq2[record.
 	if s.on.Load() {
 		return s.fakeSource.List(ctx, w)
 	}
-	return func(yield func(record.Unit, error) bool) {
-		yield(record.Unit{}, fault.New(fault.Conflict, "list", "the subscription was disabled").WithCode("AF20023"))
+	kind := fault.Conflict
+	if s.mends {
+		kind = fault.Unavailable
+		s.on.Store(true)
 	}
+	return func(yield func(record.Unit, error) bool) {
+		yield(record.Unit{}, fault.New(kind, "list", "the subscription was disabled").WithCode("AF20023"))
+	}
+}
+
+// timedSource is one that knows the service's time.
+type timedSource struct{ *offSource }
+
+func (timedSource) Skew() time.Duration { return 0 }
+
+func (o *oneFeed) gaps() []state.Gap {
+	o.t.Helper()
+	got, err := o.state.Gaps(o.t.Context(), "c1")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return got
 }
 
 // TestSubscriptionThatWasOff: what appeared while somebody had stopped the subscription cannot be read, and that is not silent.
 func TestSubscriptionThatWasOff(t *testing.T) {
-	h := newHarness(t)
-	src := &offSource{fakeSource: newFakeSource()}
-	o := newOneFeed(h, h.start(), src)
-	gaps := func() []state.Gap {
-		t.Helper()
-		got, err := h.state.Gaps(t.Context(), "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return got
+	for _, mends := range []bool{false, true} {
+		t.Run(map[bool]string{false: "started by the next preparation", true: "started by the listing"}[mends], func(t *testing.T) {
+			h := newHarness(t)
+			src := &offSource{fakeSource: newFakeSource(), mends: mends}
+			o := newOneFeed(h, h.start(), src)
+			o.listed(0)
+			if got := o.gaps(); len(got) > 0 {
+				t.Fatalf("the first start left %+v", got)
+			}
+			marks, err := o.f.loadMarks(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			on := marks.ListedUntil.Truncate(time.Microsecond)
+			src.on.Store(false)
+			o.now.move(time.Hour)
+			if err := o.f.poll(t.Context()); mends && err != nil || !mends && fault.CodeOf(err) != "AF20023" {
+				t.Fatal(err)
+			}
+			off := time.Hour
+			if !mends { // until it is prepared again
+				off += time.Hour / 2
+				o.now.move(time.Hour / 2)
+			}
+			src.add(general, "after", o.now.Now().Add(-time.Minute), rec("a", ""))
+			o.listed(1)
+			got := o.gaps()
+			if len(got) != 1 || !got[0].From.Equal(on) || got[0].To.Sub(on).Round(time.Minute) != off {
+				t.Fatalf("gaps %+v, want one of %v from %v", got, off, on)
+			}
+			o.listed(1)
+			if again := o.gaps(); len(again) != 1 || again[0] != got[0] {
+				t.Errorf("later %+v, was %+v", again, got)
+			}
+		})
 	}
-	o.listed(0)
-	if got := gaps(); len(got) > 0 {
-		t.Fatalf("the first start left %+v", got)
-	}
-	marks, err := o.f.loadMarks(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	on := marks.ListedUntil.Truncate(time.Microsecond)
-	src.on.Store(false)
-	o.now.move(time.Hour)
-	if err := o.f.poll(t.Context()); fault.CodeOf(err) != "AF20023" {
-		t.Fatal(err)
-	}
-	src.add(general, "after", o.now.Now().Add(-time.Minute), rec("a", ""))
-	o.listed(1)
-	got := gaps()
-	if len(got) != 1 || !got[0].From.Equal(on) || got[0].To.Sub(on).Round(time.Minute) != time.Hour {
-		t.Fatalf("gaps %+v, want one of an hour from %v", got, on)
-	}
-	o.listed(1)
-	if again := gaps(); len(again) != 1 || again[0] != got[0] {
-		t.Errorf("later %+v, was %+v", again, got)
+}
+
+// TestSubscriptionThatAVerificationStarts: the schedule finds it on again.
+func TestSubscriptionThatAVerificationStarts(t *testing.T) {
+	for _, mends := range []bool{false, true} {
+		t.Run(map[bool]string{false: "by its preparation", true: "by its listing"}[mends], func(t *testing.T) {
+			h := newHarness(t)
+			src := &offSource{fakeSource: newFakeSource()}
+			o := newOneFeed(h, h.start(), src)
+			o.listed(0)
+			src.on.Store(false)
+			o.now.move(time.Hour)
+			var service source.Source = src
+			if mends { // the verification begins with a listing for the service's time
+				src.mends = true
+				service = timedSource{src}
+			}
+			cfg := o.f.r.cfg
+			cfg.Source = service
+			report, err := NewManager(o.f.r.deps, nil).Verify(t.Context(), cfg, VerifyRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.listed(0)
+			got := o.gaps()
+			if len(got) != 1 || got[0].To.Sub(got[0].From).Round(time.Minute) != time.Hour {
+				t.Fatalf("gaps %+v, want one of an hour", got)
+			}
+			if told := report.Feeds[0].Gaps; len(told) != 1 || told[0] != got[0] {
+				t.Errorf("the report tells %+v", told)
+			}
+		})
 	}
 }

@@ -99,11 +99,13 @@ func (w *fetcher) fetch(ctx context.Context, u task) error {
 	w.prep.generation = p.erasures.generation(w.prep.connector.TenantName)
 	frag := w.fragment(u, reserveStep)
 	total := &tally{} // of all parts; only the publisher touches it, in the order of submission
+	empty := true
 	for item, err := range w.f.r.cfg.Source.Fetch(ctx, u.Unit) {
 		if err != nil {
 			p.release(frag.reserved)
 			return err
 		}
+		empty = false
 		rec, _ := w.prep.prepare(item, u.ContentType, u.ContentID)
 		if by := w.sieve.drops(w.prep, &rec, &frag.unit); by != "" {
 			frag.drop(by, int64(len(item.Raw)))
@@ -122,7 +124,7 @@ func (w *fetcher) fetch(ctx context.Context, u task) error {
 		return ctx.Err()
 	}
 	frag.complete = true
-	frag.lookAt, frag.total = w.nextLook(u), total
+	frag.lookAt, frag.total = w.nextLook(u, empty), total
 	frag.done = func(c Counts, err error) {
 		total.add(c, frag.filtered)
 		w.landed(u, total, err)
@@ -200,12 +202,11 @@ func (w *fetcher) fail(ctx context.Context, u task, err error) {
 	if ctx.Err() != nil {
 		return // stopping: the unit stays due
 	}
-	now := w.f.now()
 	failure := state.UnitFailure{ID: u.ID, State: state.Retrying, Kind: fault.KindOf(err), Text: err.Error()}
 	switch {
 	case gone(err):
 		failure.State = state.Lost
-	case !u.Expires.IsZero() && now.After(u.Expires):
+	case w.f.expired(ctx, &u.Unit, err):
 		failure.State, failure.Kind = state.Lost, fault.Gone
 		failure.Text = "expired before it could be read; last error: " + err.Error()
 	default:

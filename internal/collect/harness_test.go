@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -391,6 +392,9 @@ func checkSum(t *testing.T, total state.Total, fetched int64) {
 }
 
 var errGone = fault.New(fault.Gone, "fetch", "the content expired")
+
+// errSignIn is what a certificate brings under a clock that is wrong.
+var errSignIn = fault.New(fault.Auth, "fetch", "the sign-in request is outside its validity").WithStatus(http.StatusUnauthorized)
 
 var errReset = fault.New(fault.Unavailable, "fetch", "connection reset")
 

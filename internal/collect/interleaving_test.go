@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -358,4 +360,49 @@ func TestHousekeepingUnderAClockThatJumped(t *testing.T) {
 	}
 	p.lands("u1", 1)
 	p.want("after housekeeping", 3, 9, 0)
+}
+
+// stuckSource fetches when it is told to, and then in vain.
+type stuckSource struct {
+	*fakeSource
+	entered, leave chan struct{}
+}
+
+func (s *stuckSource) Fetch(context.Context, record.Unit) iter.Seq2[record.Item, error] {
+	return func(yield func(record.Item, error) bool) {
+		close(s.entered)
+		<-s.leave
+		yield(record.Item{}, errGone)
+	}
+}
+
+// TestAFailureBehindTheLanding: the settings were changed while a unit waited for the journal, so that it was fetched again.
+// That fails, but not before the first fetch has landed.
+func TestAFailureBehindTheLanding(t *testing.T) {
+	h := newHarness(t)
+	src := newFakeSource()
+	u := src.add(general, "u", time.Now().Add(-time.Hour), rec("1", ""))
+	var space atomic.Bool
+	r := h.startGuarded(func() error {
+		if space.Load() {
+			return nil
+		}
+		return fault.New(fault.Full, "write", "the disk is full")
+	})
+	r.manager.Start(connectorConfig(src, general))
+	h.waitFor("the publisher to wait", func() bool { return r.publisher.Problem() != nil })
+	again := &stuckSource{src, make(chan struct{}), make(chan struct{})}
+	r.manager.Start(connectorConfig(again, general))
+	<-again.entered
+	space.Store(true)
+	h.waitLanded(general, 1)
+	close(again.leave)
+	runner, err := r.manager.Runner("c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.waitFor("the second fetch", func() bool { return !runner.Fetching(general, u.ID("c1")) })
+	if total := h.total(general); total.Landed != 1 || total.Lost != 0 || total.Records != 1 {
+		t.Errorf("%+v, want one landed", total)
+	}
 }

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -186,12 +187,23 @@ func (m *Manager) settle(ctx context.Context, ids []record.UnitID, open map[reco
 		case state.Lost, state.Dropped:
 			j.Lost++
 		case state.Listed, state.Retrying:
+			if m.abandoned(j.ConnectorID, u.ContentType) {
+				delete(open, u.ID)
+				j.Err = cmp.Or(j.Err, error(fault.Newf(fault.Canceled, "collect", "%s was taken out of the connector before the run was done", u.ContentType).
+					WithHint("what is missing of it is fetched when it is collected again")))
+			}
 			continue
 		}
 		j.Records += u.Records
 		delete(open, u.ID)
 	}
 	return nil
+}
+
+// abandoned reports whether a connector runs and does not collect a content type any more: nobody fetches what was listed of it.
+func (m *Manager) abandoned(connectorID, contentType string) bool {
+	r, err := m.Runner(connectorID)
+	return err == nil && !slices.Contains(r.cfg.ContentTypes, contentType)
 }
 
 // endings are the units that ended a flight since they were last taken.

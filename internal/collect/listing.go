@@ -45,13 +45,13 @@ func (f *feed) poll(ctx context.Context) error {
 		from = f.r.cfg.Start
 	}
 	until, err := f.list(ctx, from, to, f.recording(nil), f.r.cfg.Interval)
-	if code := fault.CodeOf(err); code == "AF20022" || code == "AF20023" {
-		f.unprepare() // the subscription went away: start it again before the next listing
-	}
 	// What was known of the service's clock was out of date: the window was a wrong one, and marks and gaps by it would be too.
 	if d := f.skew() - skew; d.Abs() > skewLimit {
 		return fault.New(fault.Unavailable, "list "+f.contentType, "the clock of this machine was set, or the service's was").
 			WithHint("nothing to do: Sluice lists again by the service's clock").WithCause(err)
+	}
+	if err := f.noteStart(ctx, marks); err != nil { // the listing can have found it off, too
+		return err
 	}
 	if err := f.noteGap(ctx, marks, to); err != nil {
 		return err
@@ -174,6 +174,18 @@ func (f *feed) noteStart(ctx context.Context, m state.FeedMarks) error {
 		f.startedAt = time.Time{}
 	}
 	return nil
+}
+
+// wentOff notes that a listing was refused because what Prepare starts is off. The driver may have started it at once, so that
+// the listing works when it is repeated, and nothing else tells that content of that time is missing.
+func (f *feed) wentOff(err error) {
+	if code := fault.CodeOf(err); code != "AF20022" && code != "AF20023" {
+		return
+	}
+	at := f.now()
+	f.mu.Lock()
+	f.prepared, f.startedAt = false, at
+	f.mu.Unlock()
 }
 
 func (f *feed) addGap(ctx context.Context, from, to time.Time, reason string) error {
@@ -313,6 +325,7 @@ func (c *covering) cover(ctx context.Context, w source.Window) (failedAt time.Ti
 	half := w.To.Sub(w.From) / 2
 	for attempt := 1; ; attempt++ {
 		some, err := c.once(ctx, w)
+		f.wentOff(err)
 		if err == nil || !passing(err) {
 			return w.From, err
 		}

@@ -10,8 +10,9 @@ import (
 )
 
 // Content has been seen to be served in part at first and whole later. So a unit is looked at a second time: a sample of
-// all units, and every unit of a content type where a second look ever brought more. What is new then lands, what is
-// known is a duplicate. (Rule 6 of the collection path; the residual risk is in docs/design.md.)
+// all units, every unit of a content type where a second look ever brought more, and every unit that was empty, since the
+// service promises at least one record (spec/management-activity-api.md section 5). What is new then lands, what is known
+// is a duplicate. (Rule 6 of the collection path; the residual risk is in docs/design.md.)
 const (
 	lookAfter  = time.Hour
 	lookBackTo = 24 * time.Hour
@@ -19,12 +20,12 @@ const (
 )
 
 // nextLook is when the unit is to be looked at again after it landed; zero: not again.
-func (w *fetcher) nextLook(u task) time.Time {
+func (w *fetcher) nextLook(u task, empty bool) time.Time {
 	f := w.f
 	if u.look || u.Looks > 0 {
 		return time.Time{} // decided when it is known what the look brought
 	}
-	if !f.everyLook() && !sampled(u, f.r.cfg.SecondLook) {
+	if !empty && !f.everyLook() && !sampled(u, f.r.cfg.SecondLook) {
 		return time.Time{}
 	}
 	return f.r.deps.Clock.Now().Add(lookAfter)

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"log/slog"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -165,6 +166,26 @@ func TestUnitsAreLookedAtAgain(t *testing.T) {
 	}
 }
 
+// TestAnEmptyUnitIsLookedAtAgain: the service promises at least one record, so one without any is not believed. It is in no sample.
+func TestAnEmptyUnitIsLookedAtAgain(t *testing.T) {
+	h := newHarness(t)
+	src := newFakeSource()
+	o := newOneFeed(h, h.start(), src)
+	created := o.now.Now().UTC().Add(-10 * time.Minute)
+	u := src.add(general, "empty", created)
+	src.add(general, "other", created, rec("1", ""))
+	o.listed(2)
+	o.land(2)
+	src.mu.Lock()
+	src.bodies[u.Key] = []string{rec("2", "")}
+	src.mu.Unlock()
+	o.now.move(lookAfter + time.Minute)
+	o.land(1)
+	if got := h.once(); got != 2 {
+		t.Errorf("%d records, want 2", got)
+	}
+}
+
 // TestGrowthMakesAllUnitsLookedAtAgain: units that were in no sample, those of the time before included.
 func TestGrowthMakesAllUnitsLookedAtAgain(t *testing.T) {
 	h := newHarness(t)
@@ -193,13 +214,14 @@ func TestGrowthMakesAllUnitsLookedAtAgain(t *testing.T) {
 	}
 }
 
-// TestContentThatExpiredIsShownAsLost: the service fails for so long that it has thrown the content away meanwhile.
+// TestContentThatExpiredIsShownAsLost: the service fails for so long that it has thrown the content away meanwhile. By a clock
+// alone it has not: this machine's may be wrong, and nobody answers who knows better.
 func TestContentThatExpiredIsShownAsLost(t *testing.T) {
 	h := newHarness(t)
 	src := newFakeSource()
 	o := newOneFeed(h, h.start(), src)
 	u := src.add(general, "u", o.now.Now().UTC().Add(-10*time.Minute), rec("1", ""))
-	src.fail[u.Key] = []error{errReset, errReset}
+	src.fail[u.Key] = []error{errReset, errReset, errSignIn, errReset.WithStatus(http.StatusServiceUnavailable)}
 	o.listed(1)
 	fail := func() state.Total {
 		t.Helper()
@@ -222,6 +244,11 @@ func TestContentThatExpiredIsShownAsLost(t *testing.T) {
 		t.Errorf("after the first failure %+v, want one pending", total)
 	}
 	o.now.move(7 * 24 * time.Hour)
+	for _, what := range []string{"nobody answers", "the sign-in fails"} {
+		if total := fail(); total.Lost != 0 || total.Pending != 1 {
+			t.Errorf("a week later, when %s: %+v, want one pending", what, total)
+		}
+	}
 	if total := fail(); total.Lost != 1 || total.Pending != 0 {
 		t.Errorf("a week later %+v, want one lost", total)
 	}

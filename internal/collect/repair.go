@@ -48,23 +48,23 @@ func (v *verification) repair(ctx context.Context) error {
 }
 
 // repairable lists the units to fetch again: what is missing or lost and may still be had. When a unit that is missing
-// records can no longer be had, the same records may have come with other units as duplicates: those are read again too.
+// records can no longer be had, the same records may have come with other units as duplicates, also of other content types:
+// those are read again too.
 func (v *verification) repairable() []record.UnitID {
 	var ids []record.UnitID
-	orphaned := false
 	for _, f := range v.report.Findings {
 		switch {
 		case f.Verdict == Surplus && f.Repairable: // the lake has more than the ledger counts: its counts begin anew
 			ids = append(ids, f.ID)
 		case f.Verdict != Missing && f.Verdict != LostForGood:
 		case !f.Repairable:
-			orphaned = orphaned || f.Verdict == Missing
+			v.orphaned = v.orphaned || f.Verdict == Missing
 		case v.waiting(f.ID): // it is in the queue already
 		default:
 			ids = append(ids, f.ID)
 		}
 	}
-	if !orphaned {
+	if !v.orphaned {
 		return ids
 	}
 	chosen := map[record.UnitID]bool{}

@@ -64,6 +64,7 @@ type FeedReport struct {
 	Gaps        []state.Gap
 	Repaired    int64
 	Notes       []string // what limits the verdict
+	Err         error    // the service does not tell what there is: nothing else is said of this content type
 }
 
 // VerifyReport is the result for one connector.
@@ -75,7 +76,8 @@ type VerifyReport struct {
 
 // Verify compares, unit by unit, what the service lists now with what the ledger remembers and with what the lake holds:
 // rows, distinct ids and a sum over the ids are counted in the lake on one snapshot, nothing is taken from the ledger's
-// word. It works beside a running collection. Findings are no errors; an error means that there is no verdict.
+// word. It works beside a running collection. Findings are no errors; an error means that there is no verdict. A content type
+// that cannot be listed, as for want of a permission, keeps no other from its verdict and its repair.
 func (m *Manager) Verify(ctx context.Context, cfg RunnerConfig, req VerifyRequest) (VerifyReport, error) {
 	select {
 	case <-m.deps.Publisher.Ready():
@@ -94,6 +96,18 @@ func (m *Manager) Verify(ctx context.Context, cfg RunnerConfig, req VerifyReques
 		req.Progress = func(VerifyProgress) {}
 	}
 	oldest := now.Add(-cfg.Retention + marginToRetention)
+	if err := req.bound(now, oldest); err != nil {
+		return VerifyReport{}, err
+	}
+	report := VerifyReport{Since: req.Since, Until: req.Until, All: !req.Since.After(oldest) && !req.Until.Before(now)}
+	err := report.verify(ctx, r.feeds, func(f *feed) *verification {
+		return &verification{f: f, req: req, now: now, oldest: oldest, listed: map[record.UnitID]record.Unit{}}
+	})
+	return report, err
+}
+
+// bound completes the interval.
+func (req *VerifyRequest) bound(now, oldest time.Time) error {
 	if req.Since.IsZero() {
 		req.Since = oldest
 	}
@@ -108,18 +122,44 @@ func (m *Manager) Verify(ctx context.Context, cfg RunnerConfig, req VerifyReques
 		req.Until = now
 	}
 	if !req.Since.Before(req.Until) {
-		return VerifyReport{}, fault.Newf(fault.Config, "verify", "the interval is empty: %s is not before %s",
+		return fault.Newf(fault.Config, "verify", "the interval is empty: %s is not before %s",
 			req.Since.UTC().Format(time.RFC3339), req.Until.UTC().Format(time.RFC3339))
 	}
-	report := VerifyReport{Since: req.Since, Until: req.Until, All: !req.Since.After(oldest) && !req.Until.Before(now)}
-	for _, f := range r.feeds {
-		v := &verification{f: f, req: req, now: now, oldest: oldest, listed: map[record.UnitID]record.Unit{}}
+	return nil
+}
+
+// verify verifies content types one after the other. What one of them cannot get back by itself is looked for in the others.
+func (r *VerifyReport) verify(ctx context.Context, feeds []*feed, begin func(*feed) *verification) error {
+	var failed []error
+	var whole []int // without orphans
+	for i, f := range feeds {
+		v := begin(f)
 		if err := v.run(ctx); err != nil {
-			return report, fault.Wrap("", "verify "+f.contentType, err)
+			return fault.Wrap("", "verify "+f.contentType, err)
 		}
-		report.Feeds = append(report.Feeds, v.report)
+		switch {
+		case v.report.Err != nil:
+			failed = append(failed, fault.Wrap("", "verify "+f.contentType, v.report.Err))
+		case !v.orphaned:
+			whole = append(whole, i)
+		}
+		r.Feeds = append(r.Feeds, v.report)
 	}
-	return report, nil
+	if len(failed) > 0 && len(failed) == len(feeds) {
+		return failed[0]
+	}
+	if len(whole)+len(failed) == len(feeds) {
+		return nil
+	}
+	for _, i := range whole {
+		v := begin(feeds[i])
+		v.orphaned = true
+		if err := v.run(ctx); err != nil {
+			return fault.Wrap("", "repair with "+feeds[i].contentType, err)
+		}
+		r.Feeds[i].Repaired += v.report.Repaired
+	}
+	return nil
 }
 
 // feedTime is the service's time, as the first listing would use it.
@@ -142,11 +182,12 @@ type verification struct {
 	marks       state.FeedMarks                    // how far collecting has listed
 	position    state.Position                     // of the snapshot that was counted
 	report      FeedReport
+	orphaned    bool // with Repair: records are missing that can only be had with other units, to which they were duplicates
 }
 
 func (v *verification) run(ctx context.Context) error {
 	v.report = FeedReport{ContentType: v.f.contentType, Hours: map[time.Time]*Tally{}}
-	if err := v.survey(ctx); err != nil {
+	if err := v.survey(ctx); err != nil || v.report.Err != nil {
 		return err
 	}
 	counting := &v.f.r.deps.Publisher.counting
@@ -167,8 +208,7 @@ func (v *verification) run(ctx context.Context) error {
 	return nil
 }
 
-// survey asks the service what there is. A listing that fails limits the verdict, but what ledger and lake say of each
-// other is told all the same.
+// survey asks the service what there is. Where the service does not tell, the report says why.
 func (v *verification) survey(ctx context.Context) error {
 	from := v.req.Since
 	if from.Before(v.oldest) {
@@ -193,11 +233,24 @@ func (v *verification) survey(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if err := v.noteStart(ctx); err != nil {
+		return err
+	}
 	if err != nil {
-		return fault.Wrap("", "ask the service what there is", err)
+		v.report.Err = fault.Wrap("", "ask the service what there is", err)
+		return nil
 	}
 	v.progress(Surveying, int64(len(v.listed)), int64(len(v.listed)))
 	return nil
+}
+
+// noteStart records that the survey found off, and started, what has to be on for content to be kept. Nobody else saw it.
+func (v *verification) noteStart(ctx context.Context) error {
+	marks, err := v.f.loadMarks(ctx)
+	if err != nil {
+		return err
+	}
+	return v.f.noteStart(ctx, marks)
 }
 
 func (v *verification) readLedger(ctx context.Context) error {

@@ -92,8 +92,13 @@ func (p *proof) wholeAfterRepair(r *running, units int64) {
 
 func (p *proof) idOf(unit, record int) string {
 	p.t.Helper()
+	return p.idOfRecord(fmt.Sprint(unit, string(rune('a'+record))))
+}
+
+func (p *proof) idOfRecord(id string) string {
+	p.t.Helper()
 	prep := &preparer{connector: &p.cfg.Connector, now: time.Now}
-	out, _ := prep.prepare(itemOf(rec(fmt.Sprint(unit, string(rune('a'+record))), "")), general, "")
+	out, _ := prep.prepare(itemOf(rec(id, "")), general, "")
 	return out.rec.ID
 }
 

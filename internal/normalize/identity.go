@@ -20,7 +20,7 @@ type ContentHash = [16]byte
 // Identity is what decides whether a record is new (spec/record-schema.md section 4).
 type Identity struct {
 	ID      string      // _id
-	Second  uint32      // of the event, Unix seconds; 0 when the record does not say
+	Second  uint32      // of the event, Unix seconds; 0 when the record does not say, or may say another time under the same ID
 	Event   int64       // time of the event, Unix milliseconds; 0 when the record does not say
 	Content ContentHash // two records with one ID and different Content are variants
 }
@@ -99,15 +99,19 @@ func Identify(connectorType, directoryID string, raw []byte, members []rawjson.M
 		id.Second = uint32(second)
 	}
 	s.id = s.id[:0]
+	timed := true
 	switch connectorType {
 	case Office365:
 		s.office365(directoryID, raw)
 	case MessageTrace:
-		s.messageTrace(directoryID, raw)
+		timed = s.messageTrace(directoryID, raw)
 	case CloudApps:
-		s.cloudApps(raw, id.Content)
+		timed = s.cloudApps(raw, id.Content)
 	case ServiceHealth:
 		s.serviceHealth(raw)
+	}
+	if !timed { // the index of ids looks under the second and the id: one id must not be under two seconds
+		id.Second = 0
 	}
 	id.ID = string(s.id)
 	return id, nil
@@ -239,22 +243,25 @@ func (s *Scratch) office365(directoryID string, raw []byte) {
 	s.id = hex.AppendEncode(s.id, sum[:4])
 }
 
-func (s *Scratch) messageTrace(directoryID string, raw []byte) {
+// messageTrace reports whether the id follows from the time, as that of a hash does.
+func (s *Scratch) messageTrace(directoryID string, raw []byte) (timed bool) {
 	s.add("mt:")
 	s.addLower([]byte(directoryID))
 	s.add(":")
 	if !s.hasID(fieldID, fieldType, fieldOperation) {
 		s.addHash(raw)
-		return
+		return true
 	}
 	s.id = append(append(s.id, s.text[fieldID]...), ':')
 	s.addLower(s.text[fieldType])
 	s.add(":")
 	s.addLower(s.text[fieldOperation])
+	return false
 }
 
-// cloudApps tells alerts from activities by members that only alerts have (spec/defender-cloud-apps.md).
-func (s *Scratch) cloudApps(raw []byte, content ContentHash) {
+// cloudApps tells alerts from activities by members that only alerts have (spec/defender-cloud-apps.md). It reports
+// whether the id follows from the time.
+func (s *Scratch) cloudApps(raw []byte, content ContentHash) (timed bool) {
 	alert := len(s.text[fieldAlertMark]) > 0
 	if alert {
 		s.add("mda-al:")
@@ -263,12 +270,13 @@ func (s *Scratch) cloudApps(raw []byte, content ContentHash) {
 	}
 	if !s.hasID(fieldID) {
 		s.addHash(raw)
-		return
+		return true
 	}
 	s.id = append(s.id, s.text[fieldID]...)
 	if alert {
 		s.id = hex.AppendEncode(append(s.id, ':'), content[:6])
 	}
+	return alert
 }
 
 func (s *Scratch) serviceHealth(raw []byte) {

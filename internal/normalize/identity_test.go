@@ -90,7 +90,7 @@ func TestIdentifyOthers(t *testing.T) {
 	if graph.ID != id.ID {
 		t.Errorf("graph: %s, want %s", graph.ID, id.ID)
 	}
-	if got := identify(t, CloudApps, "d", `{"_id":"a1","timestamp":1768941916475}`); got.ID != "mda-a:a1" || got.Second != 1768941916 {
+	if got := identify(t, CloudApps, "d", `{"_id":"a1","timestamp":1768941916475}`); got.ID != "mda-a:a1" || got.Event != 1768941916475 {
 		t.Errorf("activity: %+v", got)
 	}
 	alert := identify(t, CloudApps, "d", `{"_id":"a1","timestamp":1768941916475,"severityValue":1}`)
@@ -99,6 +99,25 @@ func TestIdentifyOthers(t *testing.T) {
 	}
 	if got := identify(t, ServiceHealth, "d", `{"id":"EX1","lastModifiedDateTime":"2020-11-14T18:20:24.767Z"}`); got.ID != "sh:EX1:2020-11-14T18:20:24.767Z" || got.Event != 1605378024767 {
 		t.Errorf("health: %+v", got)
+	}
+}
+
+// TestOneIDOneSecond: the index of ids looks under both, so records that share an id must share the second.
+func TestOneIDOneSecond(t *testing.T) {
+	for _, tt := range []struct{ connectorType, one, other string }{
+		{
+			MessageTrace, `{"MessageTraceId":"T1","RecipientAddress":"a@b.c","Status":"Delivered","Received":"2024-10-18T14:54:36"}`,
+			`{"MessageTraceId":"T1","RecipientAddress":"a@b.c","Status":"Delivered","Received":"2024-10-18T14:54:37"}`,
+		},
+		{CloudApps, `{"_id":"a1","timestamp":1768941916475}`, `{"_id":"a1","timestamp":1768941917475}`},
+	} {
+		one, other := identify(t, tt.connectorType, "d", tt.one), identify(t, tt.connectorType, "d", tt.other)
+		if one.ID != other.ID || one.Second != other.Second || one.Content == other.Content {
+			t.Errorf("%+v and %+v: want the same id and second, and other content", one, other)
+		}
+	}
+	if id := identify(t, CloudApps, "d", `{"_id":"a1","timestamp":1768941916475,"severityValue":1}`); id.Second != 1768941916 {
+		t.Errorf("an alert's id is made of its content, which has the time: %+v", id)
 	}
 }
 

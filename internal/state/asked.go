@@ -48,8 +48,13 @@ func (c *claimer) claimAsked(claims []Claim, rows []claimRow, order []int32) err
 	answers := make([]*Claim, len(rows))
 	for pos, i := range order {
 		claim := &claims[pos]
-		if claim.Lake != NotAsked && (answers[i] == nil || answers[i].SettledBatch < claim.SettledBatch) {
-			answers[i] = claim
+		if claim.Lake == NotAsked || answers[i] != nil && answers[i].SettledBatch >= claim.SettledBatch {
+			continue
+		}
+		answers[i] = claim
+		// Content for which the lake was not asked does not take the id: the lake may have it as a variant.
+		if row := &rows[i]; claims[row.pos].Lake == NotAsked && row.content != claim.Content {
+			row.pos, row.content = pos, claim.Content
 		}
 	}
 	var plain []*claimRow

@@ -90,6 +90,20 @@ func TestClaimsOfOneIDShareTheAnswer(t *testing.T) {
 	})
 }
 
+// TestContentThatDidNotAskTakesNoID: another unit with the same id asked, in the same call. It takes the id that the lake lost; the
+// content of the one that did not ask the lake may have as a variant.
+func TestContentThatDidNotAskTakesNoID(t *testing.T) {
+	t.Parallel()
+	contract(t, func(t *testing.T, s *state.Store) {
+		term := acquire(t, s)
+		b, _ := begin(t, s, term, []int{1})
+		confirm(t, s, term, b, 1)
+		settle(t, s, term, 1)
+		_, results := claimIn(t, s, term, claimOf(1, 2), absent(claimOf(1, 1), b), claimOf(1, 3), claimOf(1, 1))
+		wantResults(t, results, variant, claimed, variant, duplicate)
+	})
+}
+
 func TestIDFloor(t *testing.T) {
 	t.Parallel()
 	contract(t, func(t *testing.T, s *state.Store) {

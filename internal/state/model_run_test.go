@@ -230,9 +230,10 @@ func (r *modelRun) fail() {
 	id := r.unit()
 	f := state.UnitFailure{ID: id, State: []state.UnitState{state.Retrying, state.Lost}[r.rnd.IntN(2)], NextTry: day.Add(time.Hour)}
 	r.must(r.s.FailUnits(r.Context(), r.term, []state.UnitFailure{f}))
-	u := r.m.units[id]
-	u.state, u.complete = f.State, false
-	u.attempt++
+	if u := r.m.units[id]; !u.complete {
+		u.state = f.State
+		u.attempt++
+	}
 }
 
 func (r *modelRun) retry() {

@@ -29,7 +29,7 @@ func TestOpenRefusesNewerVersion(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := state.Open(t.Context(), dsn, state.Options{})
-			wantKind(t, err, fault.Config, "written by a newer version of Sluice (schema 999, this one knows 4)")
+			wantKind(t, err, fault.Config, "written by a newer version of Sluice (schema 999, this one knows 5)")
 			if hint := fault.HintOf(err); !strings.Contains(hint, "install that version") {
 				t.Errorf("hint %q", hint)
 			}

@@ -12,7 +12,6 @@ import (
 // heldUnit is a unit that a batch holds, with what the batch contributed.
 type heldUnit struct {
 	unitRow
-	complete bool
 	UnitCount
 	newest int64
 }

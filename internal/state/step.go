@@ -177,19 +177,22 @@ type unitRow struct {
 	state       int64
 	connectorID string
 	contentType string
+	complete    bool // its body was read to the end: it has landed, or lands with its batches
 }
 
 // load reads and locks units. An id that the ledger does not have is a fault.NotFound.
 func (st *Step) load(ids []record.UnitID) (map[record.UnitID]unitRow, error) {
 	found := make(map[record.UnitID]unitRow, len(ids))
 	// CROSS JOIN makes SQLite begin with the few rows.
-	err := st.tx.queryRows(`SELECT u.id, u.feed, u.state, f.connector_id, f.content_type FROM {rows} CROSS JOIN units u CROSS JOIN feeds f
+	err := st.tx.queryRows(`SELECT u.id, u.feed, u.state, u.complete, f.connector_id, f.content_type FROM {rows} CROSS JOIN units u CROSS JOIN feeds f
 		WHERE u.id = r.id AND f.id = u.feed ORDER BY u.id {lock:u}`, idColumns, idRows(ids),
 		func(r *sql.Rows) error {
 			var u unitRow
 			var id []byte
-			err := r.Scan(&id, &u.feed, &u.state, &u.connectorID, &u.contentType)
+			var complete int64
+			err := r.Scan(&id, &u.feed, &u.state, &complete, &u.connectorID, &u.contentType)
 			copy(u.id[:], id)
+			u.complete = complete != 0
 			found[u.id] = u
 			return err
 		})
@@ -210,7 +213,8 @@ var failureColumns = columns{
 
 // Fail records attempts that ended without landing: Attempt grows by one, state, next try and error are set. Counts of
 // what was read before the failure stay, because those records are in batches. Several failures of one unit in one
-// call count as one attempt; the last one says how it ended.
+// call count as one attempt; the last one says how it ended. A unit that somebody else has read to the end meanwhile is left
+// alone: nothing of it failed.
 func (st *Step) Fail(failures []UnitFailure) error {
 	last := make(map[record.UnitID]UnitFailure, len(failures))
 	for _, f := range failures {
@@ -225,6 +229,9 @@ func (st *Step) Fail(failures []UnitFailure) error {
 	}
 	rows := make([][]any, 0, len(units))
 	for id, u := range units {
+		if u.complete {
+			continue
+		}
 		f := last[id]
 		next := int64(0)
 		if f.State == Retrying {

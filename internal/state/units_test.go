@@ -137,6 +137,30 @@ func TestFailAndRetry(t *testing.T) {
 	})
 }
 
+// TestFailLeavesWhatIsComplete: somebody else has read the unit to its end meanwhile, as the runner of the settings before.
+func TestFailLeavesWhatIsComplete(t *testing.T) {
+	t.Parallel()
+	contract(t, func(t *testing.T, s *state.Store) {
+		term := acquire(t, s)
+		ids := add(t, s, term, "c1", 1, 2)
+		landed, _ := begin(t, s, term, []int{1}, state.UnitCount{Unit: ids[0], Records: 1, Complete: true})
+		confirm(t, s, term, landed, 1)
+		open, _ := begin(t, s, term, []int{2}, state.UnitCount{Unit: ids[1], Records: 1, Complete: true})
+		if err := s.FailUnits(t.Context(), term, []state.UnitFailure{{ID: ids[0], State: state.Lost}, {ID: ids[1], State: state.Lost}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := total(t, s, "c1"); got.Landed != 1 || got.Pending != 1 || got.Lost != 0 {
+			t.Errorf("total %+v", got)
+		}
+		confirm(t, s, term, open, 2)
+		for _, id := range ids {
+			if u := unit(t, s, id); u.State != state.Landed || u.Attempt != 0 {
+				t.Errorf("unit %+v, want landed without a failure", u)
+			}
+		}
+	})
+}
+
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	contract(t, func(t *testing.T, s *state.Store) {

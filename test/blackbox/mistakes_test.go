@@ -94,6 +94,44 @@ func TestCredentialMistakes(t *testing.T) {
 		}
 		return true, ""
 	})
+	// So does their verification, which repairs what it finds.
+	p.run("verify", "no-dlp").wants(t, 3, "no-dlp DLP.All could not be verified", "ActivityFeed.ReadDlp", "Audit.General", "a part could not be looked at")
+}
+
+// TestDeleteKeepsWhatOthersUse: two connectors share an application, and so its subscriptions. Stopping them with one would
+// lose content of the other for good.
+func TestDeleteKeepsWhatOthersUse(t *testing.T) {
+	t.Parallel()
+	sim := m365sim.StartTest(t, m365sim.Scenario{Tenants: []m365sim.Tenant{tenant(50)}})
+	p := newPlace(t)
+	p.start()
+	p.apply(sim, nil)
+	p.apply(sim, map[string]string{"name": "second", "content_types": "[Audit.General]"})
+	p.works()
+	p.run("delete", "second", "--yes", "--stop-subscription").wants(t, 3, "the subscription Audit.General goes on", "connector "+connector+" collects with the same subscription")
+	p.run("test", connector).wants(t, 0, "subscription Audit.General", "enabled")
+	p.run("delete", connector, "--yes", "--stop-subscription").wants(t, 0, "subscriptions stopped", "Audit.General")
+}
+
+// TestSubscriptionStoppedElsewhere: another server stops the subscriptions of the application. What appeared until they were
+// started again is a gap, also when a verification starts them.
+func TestSubscriptionStoppedElsewhere(t *testing.T) {
+	t.Parallel()
+	sim := m365sim.StartTest(t, m365sim.Scenario{Tenants: []m365sim.Tenant{tenant(50)}})
+	p, elsewhere := newPlace(t), newPlace(t)
+	for _, p := range []*place{p, elsewhere} {
+		p.start()
+		p.apply(sim, nil)
+		p.works()
+	}
+	elsewhere.run("delete", connector, "--yes", "--stop-subscription").wants(t, 0, "subscriptions stopped")
+	report := p.verify(3)
+	for _, f := range report.Feeds {
+		if len(f.Gaps) != 1 || !strings.Contains(f.Gaps[0].Reason, "the subscription was off") {
+			t.Errorf("%s: %+v, want one gap", f.ContentType, f.Gaps)
+		}
+	}
+	p.run("test", connector).wants(t, 0, "subscription Audit.General", "enabled")
 }
 
 // TestDocumentMistakes: a document with a mistake changes nothing and says where the mistake is.

@@ -52,7 +52,13 @@ func listing() []Mutation {
 			Name: "the time in which a subscription was off is a gap", Keeps: []string{"law 1", "law 5"}, File: file,
 			Old:  `if slices.Contains(started, f.contentType) {`,
 			New:  `if slices.Contains(started, "") {`,
-			Test: Test{Package: collect, Name: "TestSubscriptionThatWasOff"}, Fails: `want one of an hour`,
+			Test: Test{Package: collect, Name: "TestSubscriptionThatWasOff/started by the next preparation"}, Fails: `want one of 1h30m`,
+		},
+		{
+			Name: "so is it when a listing found out and mended it", Keeps: []string{"law 1", "law 5"}, File: file,
+			Old:  `f.prepared, f.startedAt = false, at`,
+			New:  `f.prepared = at.IsZero()`,
+			Test: Test{Package: collect, Name: "TestSubscriptionThatWasOff/started by the listing"}, Fails: `want one of 1h0m`,
 		},
 		{
 			Name: "marks of the future are not believed", Keeps: []string{"law 1"}, File: file,
@@ -134,10 +140,22 @@ func listing() []Mutation {
 			Test: Test{Package: collect, Name: "TestFailuresAreRetriedAndPoisonDoesNotBlock"}, Fails: `gave up waiting|want 18 landed`,
 		},
 		{
-			Name: "content that expired is shown as lost", Keeps: []string{"rule 10", "law 1"}, File: "internal/collect/fetch.go",
-			Old:  `case !u.Expires.IsZero() && now.After(u.Expires):`,
-			New:  `case !u.Expires.IsZero() && now.IsZero():`,
+			Name: "content that expired is shown as lost", Keeps: []string{"rule 10", "law 1"}, File: "internal/collect/feed.go",
+			Old:  `return past() && (answered(err) || f.askTime(ctx) && past())`,
+			New:  `return past() && f.askTime(ctx) && past()`,
 			Test: Test{Package: collect, Name: "TestContentThatExpiredIsShownAsLost"}, Fails: `a week later .*want one lost`,
+		},
+		{
+			Name: "nothing expires by a clock alone", Keeps: []string{"rule 15", "law 1"}, File: "internal/collect/feed.go",
+			Old:  `return past() && (answered(err) || f.askTime(ctx) && past())`,
+			New:  `return past()`,
+			Test: Test{Package: collect, Name: "TestContentThatExpiredIsShownAsLost"}, Fails: `when nobody answers: .*want one pending`,
+		},
+		{
+			Name: "an empty unit is not believed", Keeps: []string{"rule 6", "law 1"}, File: "internal/collect/look.go",
+			Old:  `if !empty && !f.everyLook()`,
+			New:  `if !f.everyLook()`,
+			Test: Test{Package: collect, Name: "TestAnEmptyUnitIsLookedAtAgain"}, Fails: `units are looked at again, want 1`,
 		},
 		{
 			Name: "second look", Keeps: []string{"rule 6"}, File: "internal/collect/look.go",

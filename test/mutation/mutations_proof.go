@@ -16,6 +16,21 @@ func proofs() []Mutation {
 			Test: Test{Package: collect, Name: "TestVerifyCountsWhatIsOnItsWay"}, Fails: `not whole`,
 		},
 		{
+			Name: "what cannot be listed keeps nothing else from its verdict", Keeps: []string{"law 4"}, File: "internal/collect/verify.go",
+			Old: `		v.report.Err = fault.Wrap("", "ask the service what there is", err)
+		return nil
+`,
+			New: `		return err
+`,
+			Test: Test{Package: collect, Name: "TestVerifyWithoutAPermission"}, Fails: `lacks the permission`,
+		},
+		{
+			Name: "what cannot be had again is looked for in other content types", Keeps: []string{"rule 15", "law 1"}, File: "internal/collect/verify.go",
+			Old:  `v.orphaned = true`,
+			New:  `v.orphaned = false`,
+			Test: Test{Package: collect, Name: "TestRepairReadsOtherContentTypesThatHadTheRecord"}, Fails: `what had the record, too`,
+		},
+		{
 			Name: "the sum of the ids is compared", Keeps: []string{"rule 15"}, File: "internal/collect/judge.go",
 			Old:  `(h.IDSum == u.IDSum || !known)`,
 			New:  `(h.IDSum == u.IDSum || !known || known)`,

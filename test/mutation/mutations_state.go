@@ -107,6 +107,24 @@ func stateRules() []Mutation {
 			Test: Test{Package: pkg, Name: "TestErasure"}, Fails: `want kind "unavailable"`,
 		},
 		{
+			Name: "content that did not ask takes no id that the lake lost", Keeps: []string{"rule 10", "law 2"}, File: "internal/state/asked.go",
+			Old:  `row.content != claim.Content {`,
+			New:  `row.content != claim.Content && row.pos < 0 {`,
+			Test: Test{Package: pkg, Name: "TestContentThatDidNotAskTakesNoID"}, Fails: `got \[.*\], want \[`,
+		},
+		{
+			Name: "one id is under one second", Keeps: []string{"rule 8", "law 2"}, File: "internal/normalize/identity.go",
+			Old:  `if !timed {`,
+			New:  `if !timed && timed {`,
+			Test: Test{Package: collect, Name: "TestOneIDAtTwoTimes"}, Fails: `is in the journal twice`,
+		},
+		{
+			Name: "what was read to its end does not fail", Keeps: []string{"law 1"}, File: "internal/state/step.go",
+			Old:  `if u.complete {`,
+			New:  `if u.complete && u.feed < 0 {`,
+			Test: Test{Package: collect, Name: "TestAFailureBehindTheLanding"}, Fails: `want one landed`,
+		},
+		{
 			Name: "a fetch that did not ask does not land a healed unit", Keeps: []string{"rule 10"}, File: "internal/state/batch.go",
 			Old:  `(units.ask_lake = 0 OR r.asked_lake = 1)`,
 			New:  `(units.ask_lake >= 0 OR r.asked_lake = 1)`,

@@ -163,6 +163,8 @@ func TestListDamagedEntries(t *testing.T) {
 		"no id":        `{"contentUri":"https://x","contentCreated":"2026-11-21T10:00:00Z"}`,
 		"no uri":       `{"contentId":"b","contentCreated":"2026-11-21T10:00:00Z"}`,
 		"bad time":     `{"contentId":"b","contentUri":"https://x","contentCreated":"yesterday"}`,
+		"year 10000":   `{"contentId":"b","contentUri":"https://x","contentCreated":"9999-12-31T23:59:59-01:00"}`,
+		"year 0":       `{"contentId":"b","contentUri":"https://x","contentCreated":"0001-01-01T00:00:00+01:00"}`,
 		"wrong type":   `{"contentId":7,"contentUri":"https://x","contentCreated":"2026-11-21T10:00:00Z"}`,
 		"not JSON":     `{"contentId":}`,
 		"not an entry": `null`,
@@ -179,6 +181,25 @@ func TestListDamagedEntries(t *testing.T) {
 				t.Errorf("%d units and %v (%s), want the good one and a malformed error", len(units), err, fault.KindOf(err))
 			}
 		})
+	}
+}
+
+// TestListExpiry: a unit without a usable expiry is one of which nobody knows when it expires.
+func TestListExpiry(t *testing.T) {
+	const created = "2026-11-21T10:00:00Z"
+	for expiry, known := range map[string]bool{
+		`,"contentExpiration":"2026-11-28T10:00:00Z"`: true, ``: false, `,"contentExpiration":null`: false, `,"contentExpiration":"soon"`: false,
+		`,"contentExpiration":"0001-01-01T00:00:00"`: false, `,"contentExpiration":"2026-11-21T10:00:00"`: false,
+	} {
+		f := newFakeService(t)
+		f.override = func(w http.ResponseWriter, _ *http.Request) bool {
+			writeJSON(w, 200, `[{"contentId":"a","contentUri":"https://x/a","contentCreated":"`+created+`"`+expiry+`}]`)
+			return true
+		}
+		units, err := listAll(t, f.source(nil), lastHours(1))
+		if err != nil || len(units) != 1 || units[0].Expires.IsZero() == known {
+			t.Errorf("%s: %+v, %v", expiry, units, err)
+		}
 	}
 }
 

@@ -177,17 +177,21 @@ func (l *listing) unit(item record.Item) (record.Unit, error) {
 		return record.Unit{}, bad("contentCreated is not a time")
 	}
 	u := record.Unit{Key: l.contentType + "|" + e.ContentID, ContentType: l.contentType, ContentID: e.ContentID, URI: e.ContentURI, Created: created}
-	if expires, err := parseTime(e.ContentExpiration); err == nil {
-		u.Expires = expires
+	if expires, err := parseTime(e.ContentExpiration); err == nil && expires.After(created) {
+		u.Expires = expires // what expired before it was made can be read all the same
 	}
 	return u, nil
 }
 
-// parseTime reads RFC 3339, and the same without a zone, which is UTC.
+// parseTime reads RFC 3339, and the same without a zone, which is UTC. A zone must not lead out of the years that can be
+// written in this form again.
 func parseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
 		t, err = time.Parse("2006-01-02T15:04:05.999999999", s)
 	}
-	return t.UTC(), err
+	if t = t.UTC(); err == nil && (t.Year() < 1 || t.Year() > 9999) {
+		err = fmt.Errorf("the year %d cannot be", t.Year())
+	}
+	return t, err
 }
