@@ -280,6 +280,9 @@ connectors:
 	if len(st.Conditions) != len(health.Types()) || st.LastError != nil {
 		t.Errorf("status %+v", st)
 	}
+	// Only listings fail from here on, and the record knows that they worked.
+	b.eventually("all content has landed", func() (bool, any) { st := b.state(health.OK); return st.Pending == 0, st })
+	b.eventually("the listing is on the record", func() (bool, any) { c := b.condition(health.Listing); return c.Since != nil, c })
 
 	if err := sim.SetFaults([]m365sim.Fault{{Route: "content", Kind: m365sim.Unauthorized}, {Route: "token", Kind: m365sim.Unauthorized}}); err != nil {
 		t.Fatal(err)

@@ -466,7 +466,7 @@ func TestSweepsFindContentThatAppearsLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.waitFor("the end of the first listing", func() bool { return !runner.Status()[general].NextRun.IsZero() })
+	h.waitListed(r, general)
 	next := runner.Status()[general].NextRun
 	runner.Poke()
 	h.waitFor("an ordinary listing and its end", func() bool {

@@ -47,7 +47,7 @@ func (s *clockedSource) List(ctx context.Context, w source.Window) iter.Seq2[rec
 func newClockedFeed(t *testing.T) (*oneFeed, *clockedSource) {
 	h := newHarness(t)
 	src := &clockedSource{fakeSource: newFakeSource()}
-	o := newOneFeed(h, h.start(), src)
+	o := newOneFeed(h, src)
 	src.local = o.now
 	return o, src
 }
@@ -104,7 +104,7 @@ func TestClockThatIsPutRight(t *testing.T) {
 func TestMarksOfAClockThatWasAhead(t *testing.T) {
 	h := newHarness(t)
 	src := newFakeSource()
-	o := newOneFeed(h, h.start(), src)
+	o := newOneFeed(h, src)
 	o.now.move(5 * 24 * time.Hour)
 	o.listed(0)
 	o.now.move(-5 * 24 * time.Hour)
@@ -220,7 +220,7 @@ func TestSubscriptionThatWasOff(t *testing.T) {
 		t.Run(map[bool]string{false: "started by the next preparation", true: "started by the listing"}[mends], func(t *testing.T) {
 			h := newHarness(t)
 			src := &offSource{fakeSource: newFakeSource(), mends: mends}
-			o := newOneFeed(h, h.start(), src)
+			o := newOneFeed(h, src)
 			o.listed(0)
 			if got := o.gaps(); len(got) > 0 {
 				t.Fatalf("the first start left %+v", got)
@@ -260,7 +260,7 @@ func TestSubscriptionThatAVerificationStarts(t *testing.T) {
 		t.Run(map[bool]string{false: "by its preparation", true: "by its listing"}[mends], func(t *testing.T) {
 			h := newHarness(t)
 			src := &offSource{fakeSource: newFakeSource()}
-			o := newOneFeed(h, h.start(), src)
+			o := newOneFeed(h, src)
 			o.listed(0)
 			src.on.Store(false)
 			o.now.move(time.Hour)

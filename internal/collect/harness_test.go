@@ -166,6 +166,7 @@ type harness struct {
 	lake    *fakeLake
 	metrics *Metrics     // nil: nothing is counted
 	log     slog.Handler // nil: nothing is logged
+	clock   clock.Clock  // of publisher and manager; nil: one that runs 50 times as fast
 }
 
 func newHarness(t *testing.T) *harness {
@@ -251,12 +252,16 @@ func (h *harness) start() *running { return h.startGuarded(nil) }
 func (h *harness) startGuarded(guard func() error) *running {
 	h.t.Helper()
 	log := slog.New(cmp.Or(h.log, slog.DiscardHandler))
-	p := NewPublisher(PublisherConfig{State: h.state, Journal: h.journal, Clock: clock.NewScaled(50), Logger: log, Holder: "test", Guard: guard, Lake: h.lake})
+	clk := h.clock
+	if clk == nil {
+		clk = clock.NewScaled(50)
+	}
+	p := NewPublisher(PublisherConfig{State: h.state, Journal: h.journal, Clock: clk, Logger: log, Holder: "test", Guard: guard, Lake: h.lake})
 	normalizer, err := normalize.New()
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	m := NewManager(Deps{State: h.state, Publisher: p, Clock: clock.NewScaled(50), Logger: log, Normalizer: normalizer, Metrics: h.metrics}, nil)
+	m := NewManager(Deps{State: h.state, Publisher: p, Clock: clk, Logger: log, Normalizer: normalizer, Metrics: h.metrics}, nil)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
 	pubCtx, stopPublisher := context.WithCancel(context.WithoutCancel(h.t.Context()))
 	var wg sync.WaitGroup
@@ -324,6 +329,15 @@ func (h *harness) totalOf(connectorID, contentType string) state.Total {
 		}
 	}
 	return state.Total{}
+}
+
+// waitListed waits for the end of the first listing: units may land before it, and what the listing says of gaps comes last.
+func (h *harness) waitListed(r *running, contentType string) {
+	h.t.Helper()
+	h.waitFor("the end of the first listing", func() bool {
+		runner, err := r.manager.Runner("c1")
+		return err == nil && !runner.Status()[contentType].NextRun.IsZero()
+	})
 }
 
 func (h *harness) waitLanded(contentType string, units int64) {

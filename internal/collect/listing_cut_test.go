@@ -55,7 +55,7 @@ func (s *longSource) List(ctx context.Context, w source.Window) iter.Seq2[record
 func newLongFeed(t *testing.T, takes, most time.Duration) (*oneFeed, *longSource) {
 	h := newHarness(t)
 	src := &longSource{fakeSource: newFakeSource(), takes: takes, most: most}
-	o := newOneFeed(h, h.start(), src)
+	o := newOneFeed(h, src)
 	src.now = o.now
 	o.f.r.deps.Clock = sleepless{o.now}
 	o.f.r.cfg.Interval = 5 * time.Minute

@@ -100,7 +100,7 @@ func TestNewContentDoesNotWaitBehindABacklog(t *testing.T) {
 	h := newHarness(t)
 	src := newFakeSource()
 	now := time.Now().UTC()
-	const backlog = 400
+	const backlog = 120
 	for i := range backlog {
 		src.add(general, fmt.Sprint("old", i), now.Add(-24*time.Hour).Add(time.Duration(i)*time.Second), rec(fmt.Sprint("o", i), ""))
 	}

@@ -414,8 +414,10 @@ func TestGapOfAConnectorThatNeverListed(t *testing.T) {
 			p := newProof(t, 1)
 			now := time.Now().UTC()
 			p.cfg.Created, p.cfg.Start = now.Add(-10*24*time.Hour), now.Add(-start)
-			p.start().manager.Start(p.cfg)
+			r := p.start()
+			r.manager.Start(p.cfg)
 			p.waitLanded(general, 1)
+			p.waitListed(r, general)
 			gaps, err := p.state.Gaps(t.Context(), "c1")
 			if err != nil {
 				t.Fatal(err)
@@ -445,6 +447,7 @@ func TestGapAfterALongOutage(t *testing.T) {
 	}
 	r.manager.Start(p.cfg)
 	p.waitLanded(general, 1)
+	p.waitListed(r, general)
 	gaps, err := p.state.Gaps(t.Context(), "c1")
 	if err != nil {
 		t.Fatal(err)

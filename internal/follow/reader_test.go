@@ -204,7 +204,7 @@ func TestAnyInterleaving(t *testing.T) {
 
 // TestRealJournal reads an embedded journal while it is written and trimmed away under the reader.
 func TestRealJournal(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	j, err := journal.Open(ctx, journal.Config{Dir: t.TempDir()})
 	if err != nil {

@@ -117,7 +117,7 @@ func TestAReaderSurvivesTheRestartOfAnotherNode(t *testing.T) {
 		error
 	}
 	next := make(chan got, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience) // the restart, and then the reader
 	defer cancel()
 	go func() {
 		m, err := r.Next(ctx)

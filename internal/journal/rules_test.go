@@ -1,11 +1,9 @@
 package journal
 
 import (
-	"context"
 	"io/fs"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -60,17 +58,7 @@ func TestAFailedServerIsReplaced(t *testing.T) {
 	old := e.server
 	e.mu.Unlock()
 	e.failed(old, &fs.PathError{Op: "write", Path: "1.blk", Err: syscall.EIO})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for e.serverID() == old.ID() || j.Problem() != nil {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("no server took over: %v", j.Problem())
-		}
-	}
+	eventually(t, "a server that takes over", func() bool { return e.serverID() != old.ID() && j.Problem() == nil })
 	if ack := publish(t, j, 2, last, 10); ack.Seq != last+1 {
 		t.Errorf("the next message is at %d, want %d", ack.Seq, last+1)
 	}

@@ -18,10 +18,10 @@ import (
 // patience bounds what must happen at all; nothing is measured by it.
 const patience = 2 * time.Minute
 
-// eventually waits until done is true.
+// eventually waits until done is true, also while a test is cleaned up.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -41,8 +41,13 @@ func smallDisk(t *testing.T, size string) string {
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Skipf("this test fills a small file system of its own, which may not be mounted here: %v", err)
 	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
+	t.Cleanup(func() { // a server that has ended may still close files
+		var err error
+		eventually(t, "the file system to be no longer in use", func() bool {
+			err = syscall.Unmount(dir, 0)
+			return !errors.Is(err, syscall.EBUSY)
+		})
+		if err != nil {
 			t.Errorf("unmount: %v", err)
 		}
 	})

@@ -472,7 +472,7 @@ func TestFeedHeals(t *testing.T) {
 		}
 		return f, nil
 	}, WriterOptions{})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()

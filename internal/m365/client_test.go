@@ -226,9 +226,10 @@ func TestSignInFailures(t *testing.T) {
 		{200, `{"access_token":"eyJsecret.token.`, fault.Unavailable},
 		{302, ``, fault.Config},
 	}
+	slow := clock.NewScaled(0.001) // the moment lasts however long the machine takes
 	for _, tt := range tests {
 		status, body = tt.status, tt.body
-		c := s.client(t, nil)
+		c := s.client(t, func(c *Config) { c.Clock = slow })
 		_, err := read(t.Context(), c, "/x")
 		if !fault.Is(err, tt.want) || strings.Contains(err.Error(), "eyJ") || strings.Contains(err.Error(), appSecret) && tt.status != 200 {
 			t.Errorf("HTTP %d %s: %v (%s), want %s", tt.status, tt.body, err, fault.KindOf(err), tt.want)

@@ -70,7 +70,7 @@ func (c *chain) heard(t *testing.T, want string) {
 		if got != want {
 			t.Errorf("hint %q, want %q", got, want)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("no hint came")
 	}
 }

@@ -139,7 +139,7 @@ func ask(t *testing.T, target, token string) []byte {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	web := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}
+	web := &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}
 	defer web.CloseIdleConnections()
 	resp, err := web.Do(req)
 	if err != nil {

@@ -54,8 +54,8 @@ type outcome struct {
 	code        int
 }
 
-// commandLimit is how long a client command may take.
-const commandLimit = 2 * time.Minute
+// commandLimit is how long a client command may take, also one that waits for units whose next try is minutes away.
+const commandLimit = 5 * time.Minute
 
 // run runs a client command of this place and returns what it left, whatever the exit code.
 func (p *place) run(args ...string) outcome {
@@ -145,10 +145,11 @@ var requests = regexp.MustCompile(`(?m)^.* msg=request .*\n`)
 
 var upLine = regexp.MustCompile(`(?m)^Sluice is up at (http://\S+) `)
 
-// startLimit is how long a server may take until it says that it is up; stopLimit until it has stopped.
+// startLimit is how long a server may take until it says that it is up; stopLimit until it has stopped. Both are for a
+// machine that is busy with other things.
 const (
-	startLimit = 30 * time.Second
-	stopLimit  = 10 * time.Second
+	startLimit = 2 * time.Minute
+	stopLimit  = 40 * time.Second
 )
 
 // launch starts the server without waiting for it.

@@ -1,8 +1,11 @@
 package blackbox
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,13 +44,21 @@ func TestWebhookBringsContentAtOnce(t *testing.T) {
 	p.run("test", connector).wants(t, 0, "passed  webhook")
 }
 
-// freePort is a port on loopback that nobody uses at the moment.
+// freePort is a port on loopback that nobody uses at the moment, below those that systems give to who asks for any: one of
+// them could be another test's before the server listens.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, last = 10_000, 20_000
+	for {
+		port := first + rand.IntN(last-first)
+		var config net.ListenConfig
+		l, err := config.Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		switch {
+		case err == nil:
+			_ = l.Close()
+			return port
+		case !errors.Is(err, syscall.EADDRINUSE):
+			t.Fatal(err)
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }

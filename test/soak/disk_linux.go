@@ -26,6 +26,15 @@ func canMount() error {
 	return d.close()
 }
 
+// freeSpace tells the bytes that are free in the file system of a folder, 0 when there is no such folder.
+func freeSpace(dir string) int64 {
+	var s unix.Statfs_t
+	if unix.Statfs(dir, &s) != nil {
+		return 0
+	}
+	return int64(s.Bavail) * s.Bsize
+}
+
 // disk is a small file system in memory, part of which a ballast file can take.
 type disk struct{ dir string }
 

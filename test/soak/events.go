@@ -61,7 +61,7 @@ func (u *run) resume(ctx context.Context, name string) error {
 }
 
 // insistFor bounds how long a command is repeated, of wall time.
-const insistFor = 60 * time.Second
+const insistFor = 2 * time.Minute
 
 // insist repeats a command until it succeeds; the program may end under it.
 func (u *run) insist(ctx context.Context, what string, do func(context.Context) error) error {

@@ -160,7 +160,7 @@ func (u *run) judge(ctx context.Context) error {
 // searchableBy is how long what was counted may take to be searchable, of wall time; searchedAgain how often that is looked at,
 // because a search may take most of it on a busy machine.
 const (
-	searchableBy  = 20 * time.Second
+	searchableBy  = time.Minute
 	searchedAgain = 5
 )
 

@@ -167,13 +167,18 @@ func parseSeeds(text string) ([]uint64, error) {
 	return seeds, nil
 }
 
+// memoryFolder is a file system in memory, where there is one. A run needs some space above the floor of the program, and two
+// runs are made at a time; the memory of a container is often much smaller.
+const (
+	memoryFolder = "/dev/shm"
+	memoryRoom   = 2 << 30
+)
+
 // workFolder makes the folder of the runs. They write and fsync a lot, so memory is preferred: a killed process does not
 // lose what it wrote to either.
 func workFolder(dir string) (string, error) {
-	if dir == "" {
-		if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
-			dir = "/dev/shm"
-		}
+	if dir == "" && freeSpace(memoryFolder) >= memoryRoom {
+		dir = memoryFolder
 	}
 	path, err := os.MkdirTemp(dir, "sluice-soak-")
 	if err != nil {

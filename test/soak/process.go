@@ -125,8 +125,8 @@ var upLine = regexp.MustCompile(`(?m)^Sluice is up at (http://\S+) `)
 // startLimit is how long the program may take until it says that it is up; stopLimit until it has stopped. Both are for
 // a machine that is busy with other things.
 const (
-	startLimit = 60 * time.Second
-	stopLimit  = 40 * time.Second
+	startLimit = 2 * time.Minute
+	stopLimit  = time.Minute
 )
 
 // launch starts the program without waiting for it. Not bound to a context: how it ends is what this is about.

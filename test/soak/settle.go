@@ -13,7 +13,7 @@ import (
 // Something is stuck when nothing has become less for so long, by both clocks, after every fault was gone: longer than any
 // back-off and than the time between two listings of everything, and long enough for a machine that is busy with other things.
 const (
-	stuckWall    = 25 * time.Second
+	stuckWall    = time.Minute
 	stuckVirtual = 14 * time.Hour
 )
 

@@ -15,6 +15,9 @@ import (
 // readBuffer is the size of the buffer between the pipe of a child and the decoder.
 const readBuffer = 256 << 10
 
+// reapedBy bounds the wait for a child that has closed its output: it ends, but on a busy machine not at once.
+const reapedBy = 10 * time.Second
+
 // child is a running query process.
 type child struct {
 	cmd    *exec.Cmd
@@ -110,17 +113,18 @@ func (c *child) death(err error) error {
 	if c.in != nil {
 		_ = c.in.Close()
 	}
-	t := time.NewTimer(time.Second)
+	c.mu.Lock()
+	reason := c.reason
+	c.mu.Unlock()
+	if reason != nil {
+		return reason
+	}
+	t := time.NewTimer(reapedBy)
 	defer t.Stop()
 	select {
 	case <-c.exited:
 	case <-t.C:
 		return fault.Wrap(fault.Unavailable, op, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.reason != nil {
-		return c.reason
 	}
 	text := c.stderr.String()
 	low := strings.ToLower(text)
