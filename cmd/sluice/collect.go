@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,12 +20,13 @@ func (c *cli) collectCommand() *cobra.Command {
 		Long: `Start a run of a connector outside of its schedule. With --since it fetches everything of that interval again, as far back
 as Microsoft serves it; records that are in the lake already are not added twice.
 
-With --wait the command ends with the run: exit code 0 when every unit landed, 3 when units were lost.`,
+With --wait the command ends with the run: exit code 0 when every unit landed, 3 when units were lost or a content type
+could not be listed. The run is the server's: it goes on when the command is interrupted.`,
 		Example:           "  sluice collect contoso-office365\n  sluice collect contoso-office365 --since 7d --wait\n  sluice collect contoso-office365 --since 2026-01-01 --until 2026-01-03",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.names(api.Connectors),
 		RunE: c.remote(func(ctx context.Context, server *client.Client, args []string) error {
-			if err := c.checkTimes(r.Since, r.Until); err != nil {
+			if err := c.checkInterval(r.Since, r.Until); err != nil {
 				return err
 			}
 			if r.Until != "" && r.Since == "" {
@@ -38,6 +40,9 @@ With --wait the command ends with the run: exit code 0 when every unit landed, 3
 			if err != nil {
 				return err
 			}
+			if !strings.EqualFold(r.Since, "all") && job.ListedSince != nil {
+				c.sayf("note: Microsoft lists content only since %s; what is older and was exported can be imported: sluice import", job.ListedSince.UTC().Format(stamp))
+			}
 			if !wait {
 				return c.printf("%s: run %s started\n", clean(name), clean(job.ID))
 			}
@@ -50,9 +55,12 @@ With --wait the command ends with the run: exit code 0 when every unit landed, 3
 	return cmd
 }
 
+// timeFlag is a flag that takes a time, as it was given.
+type timeFlag struct{ name, text string }
+
 // checkTimes refuses what the server would not understand, as wrong usage. The server counts ages by its own clock.
-func (c *cli) checkTimes(since, until string) error {
-	for _, flag := range []struct{ name, text string }{{"since", since}, {"until", until}} {
+func (c *cli) checkTimes(flags ...timeFlag) error {
+	for _, flag := range flags {
 		if flag.text == "" {
 			continue
 		}
@@ -63,11 +71,32 @@ func (c *cli) checkTimes(since, until string) error {
 	return nil
 }
 
+// checkInterval is checkTimes for the two ends of an interval, which must not be swapped.
+func (c *cli) checkInterval(since, until string) error {
+	if err := c.checkTimes(timeFlag{"since", since}, timeFlag{"until", until}); err != nil || since == "" || until == "" {
+		return err
+	}
+	now := c.now()
+	from, _ := api.ParseTime(since, now) // both were understood above
+	to, _ := api.ParseTime(until, now)
+	if !from.Before(to) {
+		return usagef("--since (%s) must be before --until (%s)", from.UTC().Format(stamp), to.UTC().Format(stamp))
+	}
+	return nil
+}
+
 // follow shows a job until it is done.
 func (c *cli) follow(ctx context.Context, server *client.Client, job api.Job) error {
 	bar := c.bar(1, "units", false)
-	job, err := waiting(ctx, c, server, func() (api.Job, error) {
-		return server.Watch(ctx, job.ID, func(j api.Job) {
+	connector, id := job.Connector, job.ID
+	hinders := func() (*api.Failure, error) {
+		if problem, err := paused(ctx, server, connector); err != nil || problem != nil {
+			return problem, err
+		}
+		return collecting(ctx, server, connector)
+	}
+	job, err := waitingFor(c, hinders, func() (api.Job, error) {
+		return server.Watch(ctx, id, func(j api.Job) {
 			bar.limit(max(j.Listed, 1))
 			bar.set(j.Landed + j.Lost)
 		})
@@ -81,6 +110,8 @@ func (c *cli) follow(ctx context.Context, server *client.Client, job api.Job) er
 		return err
 	}
 	switch {
+	case job.Error != nil && job.Landed > 0:
+		return &partError{failed(*job.Error)}
 	case job.Error != nil:
 		return failed(*job.Error)
 	case job.Lost > 0:

@@ -25,6 +25,7 @@ the tenant after a token of that tenant proved it. "consent create" then creates
 templates for it.`,
 		Example: "  sluice consent url onboarding --label Contoso\n  sluice consent list\n  sluice consent create Contoso --dry-run",
 		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // without it a misspelt command would be help as well
 	}
 	cmd.AddCommand(c.consentURLCommand(), c.consentListCommand(), c.consentAddCommand(), c.consentCreateCommand(), c.consentApplicationsCommand())
 	return cmd

@@ -48,12 +48,18 @@ connector collects goes on. When a subscription is not stopped the connector is 
 			return usagef("nobody can be asked here; add --yes to delete %s %s", kind.Singular(), name)
 		}
 		if !yes {
-			if !c.confirm(fmt.Sprintf("Delete %s %s?", kind.Singular(), clean(name))) {
+			sure, err := c.confirm(ctx, fmt.Sprintf("Delete %s %s?", kind.Singular(), clean(name)))
+			if err != nil {
+				return err
+			}
+			if !sure {
 				return errors.New("not deleted")
 			}
 			if kind == api.Connectors && !cmd.Flags().Changed("stop-subscription") {
 				c.sayf("%s", stopReason)
-				stop = c.confirm("Stop the subscriptions at Microsoft as well?")
+				if stop, err = c.confirm(ctx, "Stop the subscriptions at Microsoft as well?"); err != nil {
+					return err
+				}
 			}
 		}
 		result, err := server.Delete(ctx, kind, name, api.DeleteOptions{StopSubscriptions: stop})
@@ -97,7 +103,7 @@ func (c *cli) deleted(kind api.Kind, name string, stop bool, result api.DeleteRe
 			return err
 		}
 	case !stop:
-		c.sayf("its subscriptions at Microsoft go on; a connector that is created again within 7 days misses nothing")
+		c.sayf("its subscriptions at Microsoft go on; when the connector is created again within 7 days, sluice collect --since 7d fetches what came meanwhile")
 	}
 	if failed > 0 {
 		return partlyf("the connector is deleted, but %s at Microsoft", goOn(failed))
@@ -112,13 +118,23 @@ func goOn(n int) string {
 	return fmt.Sprintf("%d subscriptions go on", n)
 }
 
-// confirm asks a yes-or-no question on the terminal. Whatever is not a clear yes is a no.
-func (c *cli) confirm(question string) bool {
+// confirm asks a yes-or-no question on the terminal. Whatever is not a clear yes is a no. It fails when ctx ends before the
+// answer, as with Ctrl-C.
+func (c *cli) confirm(ctx context.Context, question string) (bool, error) {
 	_, _ = fmt.Fprintf(c.err, "%s [y/N] ", question)
 	if c.answers == nil {
 		c.answers = bufio.NewReader(c.in)
 	}
-	line, _ := c.answers.ReadString('\n') // the end of the input is a no unless it follows a yes
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes"
+	answered := make(chan string, 1)
+	go func() {
+		line, _ := c.answers.ReadString('\n') // the end of the input is a no unless it follows a yes
+		answered <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case answer := <-answered:
+		return answer == "y" || answer == "yes", nil
+	case <-ctx.Done(): // the reading ends with the program
+		_, _ = fmt.Fprintln(c.err)
+		return false, ctx.Err()
+	}
 }

@@ -44,7 +44,7 @@ Exit code 3: they would drop everything.`,
 			if err := oneOf("output", output, tableOrJSON); err != nil {
 				return err
 			}
-			if err := c.checkTimes(q.Since, ""); err != nil {
+			if err := c.checkTimes(timeFlag{"since", q.Since}); err != nil {
 				return err
 			}
 			if err := c.choose(&q, args, file); err != nil {

@@ -43,7 +43,7 @@ everything readable landed.`,
 	}
 	cmd.Flags().StringVar(&r.Type, "type", "", "connector `type` of the records: office365, ...")
 	cmd.Flags().StringVar(&r.TenantName, "tenant-name", "", "`name` of the tenant")
-	cmd.Flags().StringVar(&r.DirectoryID, "directory-id", "", "Microsoft's `id` of the tenant; needed when the tenant has no connector")
+	cmd.Flags().StringVar(&r.DirectoryID, "directory-id", "", "Microsoft's `id` of the tenant (default: that of its connectors); records that name no organization belong to it")
 	_ = cmd.MarkFlagRequired("type")
 	_ = cmd.MarkFlagRequired("tenant-name")
 	_ = cmd.RegisterFlagCompletionFunc("type", words("office365", "office365_reportingwebservice", "microsoft_defender_for_cloud_apps", "office365_servicehealth"))
@@ -99,7 +99,7 @@ func (c *cli) importFiles(ctx context.Context, server *client.Client, id string,
 		}
 	}
 	if incomplete > 0 {
-		return partlyf("%d of %d files were not imported in full", incomplete, len(names))
+		return partlyf("not imported in full: %d of %s", incomplete, plural(int64(len(names)), "file"))
 	}
 	return nil
 }
@@ -143,9 +143,10 @@ func (c *cli) send(ctx context.Context, server *client.Client, id, name string, 
 // printImport prints one line per file, and what was wrong in them on standard error.
 func (c *cli) printImport(results []api.FileResult) error {
 	t := newTable(c.out, "FILE", "LINES", "LANDED", "DUPLICATES", "FILTERED", "MALFORMED")
-	var malformed int64
+	var malformed, foreign int64
 	for _, r := range results {
 		malformed += r.Malformed
+		foreign += r.Foreign
 		t.row(r.Name, count(r.Lines), count(r.Records), count(r.Duplicates), count(r.Filtered), count(r.Malformed))
 	}
 	if err := t.flush(); err != nil {
@@ -163,7 +164,17 @@ func (c *cli) printImport(results []api.FileResult) error {
 		}
 	}
 	if malformed > 0 {
-		c.sayf("warning: %s malformed records were put into the index quarantine", count(malformed))
+		c.sayf("warning: put into the index quarantine: %s", plural(malformed, "malformed record"))
+	}
+	if foreign > 0 {
+		c.sayf("warning: %s of another organization than that of the tenant; look at organization.id if that was not meant", linesAre(foreign))
 	}
 	return nil
+}
+
+func linesAre(n int64) string {
+	if n == 1 {
+		return "1 line is"
+	}
+	return count(n) + " lines are"
 }

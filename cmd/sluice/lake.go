@@ -17,6 +17,7 @@ func (c *cli) lakeCommand() *cobra.Command {
 		Short:   "Look after the lake",
 		Example: "  sluice lake stats\n  sluice lake check --deep",
 		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // without it a misspelt command would be help as well
 	}
 	cmd.AddCommand(c.lakeStatsCommand(), c.lakeCompactCommand(), c.lakeCheckCommand(), c.lakeRepairCommand())
 	return cmd
@@ -72,6 +73,9 @@ every hour. Replaced files stay readable for an hour.`,
 		Example: "  sluice lake compact\n  sluice lake compact --before 7d",
 		Args:    cobra.NoArgs,
 		RunE: c.remote(func(ctx context.Context, server *client.Client, _ []string) error {
+			if err := c.checkTimes(timeFlag{"before", before}); err != nil {
+				return err
+			}
 			r, err := server.CompactLake(ctx, before)
 			if err != nil {
 				return err

@@ -122,7 +122,9 @@ func (c *cli) explain(err error) {
 	if doc, ok := errors.AsType[*client.DocumentError](err); ok {
 		c.mistakes("error", doc.Mistakes)
 	}
-	c.sayf("error: %s", clean(err.Error()))
+	for line := range strings.SplitSeq(err.Error(), "\n") { // several mistakes, or several errors in one
+		c.sayf("error: %s", clean(line))
+	}
 	hint := fault.HintOf(err)
 	var usage *usageError
 	if hint == "" && errors.As(err, &usage) {

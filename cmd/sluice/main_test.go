@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"io"
 	"net/http/httptest"
@@ -196,6 +197,43 @@ func TestConfirm(t *testing.T) {
 		if code != tc.code || !strings.Contains(stderr, "Delete connector broken? [y/N]") {
 			t.Errorf("%q: %d %s %s", tc.answer, code, out, stderr)
 		}
+	}
+}
+
+// TestQuestionIsInterrupted: Ctrl-C is an answer, although nothing can be read.
+func TestQuestionIsInterrupted(t *testing.T) {
+	in, typed := io.Pipe()
+	defer func() { _ = typed.Close() }()
+	ctx, interrupt := context.WithCancel(t.Context())
+	said := &onWrite{text: "[y/N]", do: interrupt}
+	c := &cli{in: in, out: io.Discard, err: said, getenv: serveTest(t), now: func() time.Time { return apitest.Now }, terminal: true}
+	if code := c.run(ctx, []string{"delete", "broken"}); code != exitInterrupted || !strings.HasSuffix(said.String(), "interrupted\n") {
+		t.Errorf("%d %q", code, said.String())
+	}
+}
+
+// onWrite keeps what is written and does something when it has a text.
+type onWrite struct {
+	bytes.Buffer
+	text string
+	do   func()
+}
+
+func (w *onWrite) Write(b []byte) (int, error) {
+	n, err := w.Buffer.Write(b)
+	if strings.Contains(w.String(), w.text) {
+		w.do()
+	}
+	return n, err
+}
+
+// TestEveryMistakeHasALine: several mistakes in one error are not one long line.
+func TestEveryMistakeHasALine(t *testing.T) {
+	var said bytes.Buffer
+	c := &cli{err: &said}
+	c.explain(errors.Join(errors.New("a.yaml:1:1: one"), errors.New("a.yaml:2:1: two\x1b[31m")))
+	if want := "error: a.yaml:1:1: one\nerror: a.yaml:2:1: two\\x1b[31m\n"; said.String() != want {
+		t.Errorf("%q, want %q", said.String(), want)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,6 @@ import (
 const searchHelp = `Search the lake and print the newest matching records first. The query is one argument: put it in quotes.
 
 Languages: lq (default), as in Kibana: Operation:UserLoggedIn AND user.email:*@contoso.com
-           kql, as in Sentinel:        O365_CL | where RecordType_d == "28"
            sql, one SELECT:            SELECT "office365.Operation", count(*) FROM windows_events GROUP BY 1
 Indices:   windows_events, alerts, syslog, quarantine, sluice_audit; all (default) is the first three.
 Times:     an age (15m, 24h, 7d, 20y), RFC 3339, a date, or all. The default is the last 24 hours.
@@ -65,7 +65,7 @@ func (c *cli) searchCommand() *cobra.Command {
 	flags.StringVar(&f.q.Lang, "lang", string(api.LQ), "query `language`: "+list(api.Langs()))
 	flags.StringVar(&f.q.Since, "since", api.DefaultSince, "`time` from which on")
 	flags.StringVar(&f.q.Until, "until", "", "`time` up to which (default open)")
-	flags.IntVar(&f.limit, "limit", api.DefaultLimit, "most rows wanted; 0 for all")
+	flags.IntVar(&f.limit, "limit", api.DefaultLimit, "most rows wanted; 0 for all (SQL: at most 100,000)")
 	flags.StringSliceVar(&f.q.Fields, "fields", nil, "`columns` wanted, separated by commas")
 	flags.BoolVar(&f.raw, "raw", false, "print the original records byte for byte, each followed by a line break")
 	flags.BoolVar(&f.q.Strict, "strict", false, "refuse unknown fields; keep the pure boolean meaning of contradictory conjunctions")
@@ -84,8 +84,11 @@ func (c *cli) checkSearch(f *searchFlags, formats []string) error {
 	if f.limit < 0 {
 		return usagef("--limit is %d; it must be 0 (all) or more", f.limit)
 	}
+	if slices.Contains(f.q.Fields, "") {
+		return usagef("--fields has an empty name")
+	}
 	f.q.Limit = &f.limit
-	return errors.Join(oneOf("lang", f.q.Lang, api.Langs()), oneOf("output", f.output, formats), c.checkTimes(f.q.Since, f.q.Until))
+	return errors.Join(oneOf("lang", f.q.Lang, api.Langs()), oneOf("output", f.output, formats), c.checkInterval(f.q.Since, f.q.Until))
 }
 
 func (c *cli) search(ctx context.Context, server *client.Client, f searchFlags) error {
@@ -127,8 +130,8 @@ func (c *cli) printEnd(end api.End, f searchFlags) error {
 	if n := end.Fresh.PendingRecords; n > 0 {
 		c.sayf("notice: %s collected records become searchable with the next commit", count(n))
 	}
-	if end.Stats.More {
-		c.sayf("notice: only the first %d rows are shown; --limit 0 shows all", f.limit)
+	if end.Stats.More && f.limit > 0 && end.Stats.Rows >= int64(f.limit) {
+		c.sayf("notice: only the first %s shown; --limit 0 shows all", rowsAre(int64(f.limit)))
 	}
 	if end.Stats.Rows == 0 && f.q.Since == api.DefaultSince {
 		c.sayf("notice: nothing found in the last 24 hours; --since 7d looks further back")

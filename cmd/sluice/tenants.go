@@ -67,8 +67,14 @@ may stay in the journal until it is trimmed. Copies and backups of the data fold
 		if !yes && !c.terminal {
 			return usagef("nobody can be asked here; add --yes to erase the data of %s", name)
 		}
-		if !yes && !c.confirm(fmt.Sprintf("Erase all data of the tenant %s? This cannot be undone.", clean(name))) {
-			return errors.New("not erased")
+		if !yes {
+			sure, err := c.confirm(ctx, fmt.Sprintf("Erase all data of the tenant %s? This cannot be undone.", clean(name)))
+			if err != nil {
+				return err
+			}
+			if !sure {
+				return errors.New("not erased")
+			}
 		}
 		erased, err := server.EraseTenant(ctx, name)
 		if err != nil {

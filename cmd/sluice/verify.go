@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +45,7 @@ by itself once a day; sluice status has the result. Exit code 0: complete. 3: no
 			if err := oneOf("output", output, tableOrJSON); err != nil {
 				return err
 			}
-			if err := c.checkTimes(q.Since, q.Until); err != nil {
+			if err := c.checkInterval(q.Since, q.Until); err != nil {
 				return err
 			}
 			var err error
@@ -85,10 +86,16 @@ func optionalConnector(ctx context.Context, server *client.Client, args []string
 func (c *cli) runVerify(ctx context.Context, server *client.Client, q api.VerifyQuery) (api.VerifyReport, error) {
 	bar := c.bar(1, "verifying", false)
 	defer bar.close()
-	return server.Verify(ctx, q, func(p api.VerifyProgress) {
-		bar.describe(strings.TrimRight(fmt.Sprintf("%s %s %s", p.Phase, p.Connector, p.ContentType), " "))
-		bar.limit(max(p.Total, p.Done, 1))
-		bar.set(p.Done)
+	var at atomic.Pointer[string] // the connector that is being verified
+	at.Store(&q.Connector)
+	hinders := func() (*api.Failure, error) { return collecting(ctx, server, *at.Load()) }
+	return waitingFor(c, hinders, func() (api.VerifyReport, error) {
+		return server.Verify(ctx, q, func(p api.VerifyProgress) {
+			at.Store(&p.Connector)
+			bar.describe(strings.TrimRight(fmt.Sprintf("%s %s %s", p.Phase, p.Connector, p.ContentType), " "))
+			bar.limit(max(p.Total, p.Done, 1))
+			bar.set(p.Done)
+		})
 	})
 }
 

@@ -96,6 +96,9 @@ func describeSimulator(w io.Writer, url, ca string, scenario m365sim.Scenario) {
 	for _, t := range scenario.Tenants {
 		for _, a := range t.Apps {
 			_, _ = fmt.Fprintf(w, "directory_id: %s\napplication_id: %s\n", t.ID, a.ID)
+			if a.Secret != "" { // of a simulated application: nobody else accepts it
+				_, _ = fmt.Fprintf(w, "api_access_key: %s\n", a.Secret)
+			}
 		}
 	}
 	_, _ = fmt.Fprintf(w, "Use the URL as authentication_endpoint and api_endpoint. %s/sim/truth counts what a collector must end with.\n", url)

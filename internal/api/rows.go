@@ -134,15 +134,15 @@ func (c *csvRows) columns(w *bufio.Writer, columns []Column) error {
 }
 
 func (c *csvRows) row(w *bufio.Writer, f Frame) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(f.Row, &members); err != nil {
+	var row object
+	if err := json.Unmarshal(f.Row, &row.members); err != nil {
 		return fmt.Errorf("row is not an object: %w", err)
 	}
 	cells := make([]string, len(c.names))
 	for i, name := range c.names {
-		v := Lookup(members, name)
+		v := row.lookup(name)
 		if v == nil && strings.HasPrefix(name, "_") { // _seq, _unit and _batch stand in ingest
-			v = Lookup(members, "ingest."+name[1:])
+			v = row.lookup("ingest." + name[1:])
 		}
 		cells[i] = CellText(v)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -70,6 +71,9 @@ func (s *server) resolve(q SearchQuery) (SearchRequest, error) {
 	}
 	if q.Limit != nil {
 		r.Limit = *q.Limit
+	}
+	if slices.Contains(q.Fields, "") {
+		return r, fault.New(fault.Config, "", "the list of fields has an empty name")
 	}
 	var err error
 	r.Since, r.Until, err = s.parseRange(q.Since, q.Until, DefaultSince)

@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -153,6 +154,27 @@ func TestCSVOfHostileValues(t *testing.T) {
 	rows, err = csv.NewReader(strings.NewReader(body)).ReadAll()
 	if err != nil || len(rows) != 3 {
 		t.Errorf("a lone empty cell is a row too: %v %v", rows, err)
+	}
+}
+
+// A row of hundreds of columns is parsed once, not once per column: a table of everything would take minutes.
+func TestCSVParsesARowOnce(t *testing.T) {
+	s := start(t)
+	const columns = 300
+	var members, names []string
+	for i := range columns {
+		members = append(members, fmt.Sprintf(`"m%d":{"v":"x"}`, i))
+		names = append(names, fmt.Sprintf("office365.m%d.v", i))
+	}
+	s.fake.Rows = []string{`{"office365":{` + strings.Join(members, ",") + `}}`}
+	path := "/api/v1/search?query=*&format=csv&fields=" + strings.Join(names, ",")
+	var body string
+	allocs := testing.AllocsPerRun(3, func() { _, body = s.do(t, http.MethodGet, path, "") })
+	if lines := strings.Split(body, "\n"); len(lines) < 2 || lines[1] != strings.Repeat("x,", columns-1)+"x" {
+		t.Fatalf("row: %q", lines)
+	}
+	if allocs > 100*columns {
+		t.Errorf("%.0f allocations for a row of %d columns", allocs, columns)
 	}
 }
 

@@ -144,26 +144,53 @@ func (Object) Schema(huma.Registry) *huma.Schema {
 // Lookup returns the value of a column in a row: the member with that very name, or else the value that the dotted
 // path leads to. Absent and null values are nil.
 func Lookup(row map[string]json.RawMessage, name string) json.RawMessage {
-	if v, ok := row[name]; ok {
+	return (&object{members: row}).lookup(name)
+}
+
+// object is a JSON object of which many members are looked up. What is nested in it is parsed once.
+type object struct {
+	members map[string]json.RawMessage
+	inner   map[string]*object // by the name of the member; nil for one that is no object
+}
+
+func (o *object) lookup(name string) json.RawMessage {
+	if v, ok := o.members[name]; ok {
 		return notNull(v)
 	}
 	for i := 0; i < len(name); i++ {
 		if name[i] != '.' {
 			continue
 		}
-		v, ok := row[name[:i]]
-		if !ok {
+		inner := o.nested(name[:i])
+		if inner == nil {
 			continue
 		}
-		var inner map[string]json.RawMessage
-		if json.Unmarshal(v, &inner) != nil {
-			continue
-		}
-		if found := Lookup(inner, name[i+1:]); found != nil {
+		if found := inner.lookup(name[i+1:]); found != nil {
 			return found
 		}
 	}
 	return nil
+}
+
+// nested is the object that a member is, nil when there is none.
+func (o *object) nested(name string) *object {
+	text, ok := o.members[name]
+	if !ok {
+		return nil
+	}
+	inner, known := o.inner[name]
+	if known {
+		return inner
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(text, &members) == nil {
+		inner = &object{members: members}
+	}
+	if o.inner == nil {
+		o.inner = map[string]*object{}
+	}
+	o.inner[name] = inner
+	return inner
 }
 
 func notNull(v json.RawMessage) json.RawMessage {

@@ -152,15 +152,17 @@ type Job struct {
 	Connector string     `json:"connector"`
 	Since     *time.Time `json:"since,omitempty"`
 	Until     *time.Time `json:"until,omitempty"`
-	Started   time.Time  `json:"started"`
-	Finished  *time.Time `json:"finished,omitempty"`
-	Listed    int64      `json:"listed" doc:"Units of this job"`
-	Landed    int64      `json:"landed"`
-	Pending   int64      `json:"pending"`
-	Lost      int64      `json:"lost"`
-	Records   int64      `json:"records"`
-	Done      bool       `json:"done"`
-	Error     *Failure   `json:"error,omitempty" doc:"Why the job ended early"`
+	// ListedSince is set when the interval begins before it.
+	ListedSince *time.Time `json:"listed_since,omitempty" doc:"Microsoft lists content only from here on: the older part of the interval cannot be had"`
+	Started     time.Time  `json:"started"`
+	Finished    *time.Time `json:"finished,omitempty"`
+	Listed      int64      `json:"listed" doc:"Units of this job"`
+	Landed      int64      `json:"landed"`
+	Pending     int64      `json:"pending"`
+	Lost        int64      `json:"lost"`
+	Records     int64      `json:"records"`
+	Done        bool       `json:"done"`
+	Error       *Failure   `json:"error,omitempty" doc:"Why the job ended early"`
 }
 
 // JobFrame is a line of a job's progress stream.
@@ -203,6 +205,7 @@ type Counts struct {
 type FileResult struct {
 	Name string `json:"name"`
 	Counts
+	Foreign           int64     `json:"foreign" doc:"Lines that name another organization than the directory of the tenant; they are imported all the same"`
 	MalformedExamples []Example `json:"malformed_examples" nullable:"false" doc:"The first few"`
 	Incomplete        *Failure  `json:"incomplete,omitempty" doc:"Why the file was not imported in full: it is not whole, or could not be read to its end"`
 }

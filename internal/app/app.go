@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -175,8 +176,11 @@ func (a *application) listen(ctx context.Context) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", a.settings.Listen)
 	if err != nil {
-		return fault.New(fault.Conflict, "listen on "+a.settings.Listen, "").WithCause(err).
-			WithHint("another program uses the port: stop it, or choose another address with --listen")
+		kind, hint := fault.Config, "name an address of this machine and a port that this user may open, such as 127.0.0.1:8365, with --listen or listen in the configuration"
+		if errors.Is(err, syscall.EADDRINUSE) {
+			kind, hint = fault.Conflict, "another program uses the port: stop it, or choose another address with --listen"
+		}
+		return fault.New(kind, "listen on "+a.settings.Listen, "").WithCause(err).WithHint(hint)
 	}
 	a.onClose(func() { _ = l.Close() })
 	a.listener = l

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"sluice/internal/api"
 	"sluice/internal/config"
 	"sluice/internal/fault"
 	"sluice/internal/m365sim"
@@ -34,7 +36,7 @@ func DemoScenario() m365sim.Scenario {
 		Seed: 365,
 		Tenants: []m365sim.Tenant{{
 			ID: demoDirectory, Name: "contoso", Users: 400,
-			Apps: []m365sim.App{{ID: demoApp, Secret: demoSecret}},
+			Apps: []m365sim.App{{ID: demoApp, Secret: demoSecret, Subscribed: true}}, // a demo that is started again has no gap
 			Traffic: []m365sim.Traffic{
 				traffic(m365sim.AzureActiveDirectory, 6, 50), traffic(m365sim.Exchange, 8, 50), traffic(m365sim.SharePoint, 12, 50),
 				traffic(m365sim.General, 4, 25), traffic(m365sim.DLP, 0.5, 10),
@@ -53,7 +55,7 @@ func (a *application) startDemo(ctx context.Context) error {
 	if err != nil {
 		return fault.Wrap("", "make the simulated tenant", err)
 	}
-	server, err := sim.Start(context.WithoutCancel(ctx), "127.0.0.1:0")
+	server, err := a.listenDemo(context.WithoutCancel(ctx), sim)
 	if err != nil {
 		return fault.Wrap("", "start the simulated tenant", err)
 	}
@@ -76,6 +78,23 @@ func (a *application) startDemo(ctx context.Context) error {
 		return fault.Wrap(fault.Internal, "make the demo's connector", err)
 	}
 	return a.svc.applyFile(ctx, &config.File{Path: demoOwner, Connectors: parsed.Connectors})
+}
+
+// listenDemo starts the simulator at the address that it had in this data folder before, if that is free: units that wait
+// name it, and a connector sends its token to no other.
+func (a *application) listenDemo(ctx context.Context, sim *m365sim.Sim) (*m365sim.Server, error) {
+	if c, err := a.svc.connector(ctx, api.Connectors, demoConnector); err == nil {
+		var spec struct {
+			Endpoint string `json:"api_endpoint"`
+		}
+		_ = json.Unmarshal(c.Spec, &spec) // without an address there is nothing to keep
+		if address, ok := strings.CutPrefix(spec.Endpoint, "https://"); ok && strings.HasPrefix(address, "127.0.0.1:") {
+			if server, err := sim.Start(ctx, address); err == nil {
+				return server, nil
+			}
+		}
+	}
+	return sim.Start(ctx, "127.0.0.1:0")
 }
 
 // greetDemo tells what to try.

@@ -62,6 +62,9 @@ func jobView(j collect.Job) api.Job {
 	}
 	if j.Backfill {
 		view.Since, view.Until = timeOrNil(j.Since), timeOrNil(j.Until)
+		if j.Since.Before(j.Oldest.Add(-time.Hour)) { // "the last seven days" is what can be had
+			view.ListedSince = timeOrNil(j.Oldest)
+		}
 	}
 	return view
 }

@@ -93,8 +93,12 @@ func (s *service) Search(ctx context.Context, r api.SearchRequest) iter.Seq2[api
 			return
 		}
 		defer func() { _ = result.Close() }()
-		render := s.renderer(r, raw, result)
-		if !raw && !yield(api.Frame{Columns: columnViews(result.Columns)}, nil) {
+		render, err := s.renderer(r, raw, result)
+		if err != nil {
+			yield(api.Frame{}, err)
+			return
+		}
+		if !r.Raw && !yield(api.Frame{Columns: columnViews(result.Columns)}, nil) {
 			return
 		}
 		rows := int64(0)
@@ -113,11 +117,22 @@ func (s *service) Search(ctx context.Context, r api.SearchRequest) iter.Seq2[api
 			Fresh: api.Freshness{CommittedAt: timeOrNil(result.Stats.CommittedAt), PendingRecords: s.pendingRecords(ctx)},
 			Stats: api.Stats{Rows: rows, More: result.Stats.Truncated, ElapsedMS: time.Since(started).Milliseconds()},
 		}
-		for _, n := range result.Notices {
-			end.Notices = append(end.Notices, n.String())
-		}
+		tell(end, result.Notices)
 		yield(api.Frame{End: end}, nil)
 	}
+}
+
+// tell puts notices into the end of an answer.
+func tell(end *api.End, notices []query.Notice) {
+	var lacks []string
+	for _, n := range notices {
+		if n.Kind == query.Partial {
+			lacks = append(lacks, n.String())
+			continue
+		}
+		end.Notices = append(end.Notices, n.String())
+	}
+	end.Partial = strings.Join(lacks, "; ")
 }
 
 // pendingRecords counts collected records that a search cannot see yet.
@@ -131,30 +146,30 @@ func (s *service) pendingRecords(ctx context.Context) int64 {
 }
 
 // renderer returns what turns a row into a frame: the raw record, the record as record/1, or the chosen columns.
-func (s *service) renderer(r api.SearchRequest, raw bool, result *search.Result) func(search.Row) (api.Frame, error) {
+func (s *service) renderer(r api.SearchRequest, raw bool, result *search.Result) (func(search.Row) (api.Frame, error), error) {
 	switch {
 	case raw:
 		return func(row search.Row) (api.Frame, error) {
 			b, err := row.Raw()
 			return api.Frame{Raw: b}, err
-		}
+		}, nil
 	case r.Raw: // SQL that selects the column raw
 		at := slices.IndexFunc(result.Columns, func(c search.Column) bool { return strings.EqualFold(c.Name, "raw") })
+		if at < 0 {
+			return nil, fault.New(fault.Config, "search", "this SQL query does not select the column raw").WithHint("select raw, or leave out --raw")
+		}
 		return func(row search.Row) (api.Frame, error) {
-			if at < 0 {
-				return api.Frame{}, fault.New(fault.Config, "search", "this SQL query does not select the column raw").WithHint("select raw, or leave out --raw")
-			}
 			text, _ := row.Values[at].(string)
 			return api.Frame{Raw: []byte(text)}, nil
-		}
+		}, nil
 	case len(r.Fields) > 0 || r.Lang == api.SQL:
 		return func(row search.Row) (api.Frame, error) {
 			b, err := appendColumns(nil, result.Columns, row.Values)
 			return api.Frame{Row: b}, err
-		}
+		}, nil
 	}
 	builder := newRecordBuilder(result.Columns)
-	return builder.frame
+	return builder.frame, nil
 }
 
 // appendColumns renders chosen columns as one flat object; absent values are left out.

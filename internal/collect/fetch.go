@@ -212,7 +212,11 @@ func (w *fetcher) fail(ctx context.Context, u task, err error) {
 	default:
 		failure.NextTry = w.f.r.deps.Clock.Now().Add(w.f.slow(err, Backoff(err, u.Attempt+1)))
 	}
-	w.f.failed(fetching, err)
+	if gone(err) { // an answer, which will not change: no trouble that passes, and on a quiet tenant nothing would end it
+		w.f.r.deps.Metrics.failure(w.f.r.cfg.Connector.Name, w.f.contentType, fault.KindOf(err))
+	} else {
+		w.f.failed(fetching, err)
+	}
 	if failure.State == state.Lost {
 		w.f.log.Error("content is lost", "content_id", u.ContentID, "created", u.Created, "reason", failure.Text)
 		w.f.r.deps.Metrics.lost(w.f.r.cfg.Connector.Name, w.f.contentType)

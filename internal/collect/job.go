@@ -28,6 +28,7 @@ type Job struct {
 	ConnectorID  string
 	Name         string // of the connector
 	Since, Until time.Time
+	Oldest       time.Time // what the service lists at most, of a back-fill
 	Backfill     bool
 	Started      time.Time
 	Finished     time.Time
@@ -62,7 +63,11 @@ func (m *Manager) Collect(connectorID string, since, until time.Time) (Job, erro
 		return Job{}, fault.Newf(fault.Config, "back-fill", "the interval is empty: %s is not before %s",
 			j.Since.Format(time.RFC3339), j.Until.Format(time.RFC3339))
 	}
-	if oldest := now.Add(-r.cfg.Retention); j.Backfill && j.Until.Before(oldest) {
+	oldest := now.Add(-r.cfg.Retention)
+	if j.Backfill {
+		j.Oldest = oldest
+	}
+	if j.Backfill && j.Until.Before(oldest) {
 		return Job{}, fault.Newf(fault.Config, "back-fill", "nothing of the interval can be had: the service lists content only since %s",
 			oldest.UTC().Format(time.RFC3339)).WithHint("what was exported elsewhere can be imported: sluice import")
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"sluice/internal/fault"
 )
 
@@ -59,6 +61,18 @@ func probe(dir string, size int64) (err error) {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+// roomy is so much free space that nobody has to write to be sure of some.
+const roomy = 64 << 20
+
+// room tells whether there is any space in dir: nil when there is.
+func room(dir string) error {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err == nil && int64(min(s.Bavail, 1<<40))*s.Bsize > roomy {
+		return nil
+	}
+	return probe(dir, headroom)
 }
 
 // settleTail makes the end of the message files durable before a server believes it. A process that died, or a sync

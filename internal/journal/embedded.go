@@ -29,6 +29,7 @@ const (
 	restartAfter = 200 * time.Millisecond
 	restartMost  = 5 * time.Second
 	startFor     = 2 * time.Minute
+	stopFor      = 30 * time.Second
 	// folderTick is more than the resolution of a folder's modification time.
 	folderTick = 100 * time.Millisecond
 )
@@ -138,14 +139,27 @@ func stopServer(s *server.Server) {
 	s.WaitForShutdown()
 }
 
-// stop ends the server, if one runs.
+// stop ends the server, if one runs, and gives it up when it does not end: what it acknowledged is on the disk, and whoever
+// stops the journal ends the process.
 func (e *embedded) stop() {
 	e.mu.Lock()
 	s := e.server
 	e.server = nil
 	e.mu.Unlock()
-	if s != nil {
+	if s == nil {
+		return
+	}
+	stopped := make(chan struct{})
+	go func() {
 		stopServer(s)
+		close(stopped)
+	}()
+	timer := time.NewTimer(stopFor)
+	defer timer.Stop()
+	select {
+	case <-stopped:
+	case <-timer.C:
+		e.log.Error("the embedded journal does not stop; it is given up, as if the process had been killed", "after", stopFor)
 	}
 }
 

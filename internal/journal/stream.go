@@ -180,8 +180,15 @@ func (j *Journal) Usage(ctx context.Context) (used, budget int64, err error) {
 	return int64(min(info.State.Bytes, 1<<62)), info.Config.MaxBytes, nil
 }
 
-// Trim removes every message up to and including seq.
+// Trim removes every message up to and including seq. Without any space on the disk it does nothing: the embedded server
+// writes while it removes, and when it cannot it waits for itself for ever (nats-server 2.15.2: fileStore.compactLocked
+// holds the lock that rebuildState takes after a failed flush).
 func (j *Journal) Trim(ctx context.Context, seq uint64) error {
+	if j.embedded != nil {
+		if err := room(j.embedded.dir); err != nil {
+			return diskFault("trim journal", err)
+		}
+	}
 	ctx, cancel := j.request(ctx)
 	defer cancel()
 	if err := j.handle().Purge(ctx, jetstream.WithPurgeSequence(seq+1)); err != nil {

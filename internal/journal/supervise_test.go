@@ -214,6 +214,31 @@ func TestTrimmingFreesAFullDisk(t *testing.T) {
 	w.check(w.last - 1)
 }
 
+// TestNothingIsTrimmedWithoutAnySpace: the server would wait for itself, and never end.
+func TestNothingIsTrimmedWithoutAnySpace(t *testing.T) {
+	dir := smallDisk(t, "32m")
+	w := newWriter(t, open(t, Config{Dir: filepath.Join(dir, "journal")}))
+	for range 40 {
+		w.insist(noise(t, 3000)) // small ones, which stay in one file with those that go
+	}
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, noise(t, 32<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	if err := w.j.Trim(t.Context(), w.last-1); !fault.Is(err, fault.Full) || fault.HintOf(err) == "" {
+		t.Errorf("trimming on a full disk: %v, want full with a hint", err)
+	}
+	w.check(1)
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.j.Trim(t.Context(), w.last-1); err != nil {
+		t.Error(err)
+	}
+	w.check(w.last)
+	w.j.Close()
+}
+
 // TestAStoppedServerIsReplaced stops the server behind the journal's back, as it does by itself after a failure.
 func TestAStoppedServerIsReplaced(t *testing.T) {
 	for name, hurt := range map[string]func(*embedded){

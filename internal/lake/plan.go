@@ -91,6 +91,20 @@ func (l *Lake) Plan(ctx context.Context, req PlanRequest) (*Plan, error) {
 	return plan, nil
 }
 
+// CommittedAt is when the newest snapshot of any table was committed; zero when nothing ever was.
+func (l *Lake) CommittedAt(ctx context.Context) (newest time.Time, err error) {
+	for _, index := range Indices() {
+		tbl, err := l.current(ctx, l.tables[index])
+		if err != nil {
+			return newest, fault.Wrap(fault.Unavailable, "read table "+string(index), err)
+		}
+		if s := tbl.CurrentSnapshot(); s != nil && s.TimestampMs > newest.UnixMilli() {
+			newest = time.UnixMilli(s.TimestampMs).UTC()
+		}
+	}
+	return newest, nil
+}
+
 func (l *Lake) planTable(ctx context.Context, tbl *table.Table, index record.Index, req PlanRequest) (part TablePlan, at time.Time, err error) {
 	part = TablePlan{Index: index, Columns: columnInfo(normalize.Columns, tbl.Schema())}
 	if part.Position, err = positionOf(tbl); err != nil {
@@ -207,6 +221,9 @@ func (l *Lake) schemaFile(tbl *table.Table) (string, error) {
 	path := filepath.Join(l.cfg.Warehouse, "_schemas", name)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := l.writeSchemaFile(path, tbl.Schema()); err != nil {
+			if fault.DiskFull(err) {
+				err = fault.New(fault.Full, "", "a query needs a little space, and the disk is full").WithCause(err).WithHint("free disk space")
+			}
 			return "", err
 		}
 	} else if err != nil {

@@ -75,6 +75,7 @@ type App struct {
 	ExpiredSecret string   `yaml:"expired_secret"` // a secret that is answered with 7000222
 	Certificate   string   `yaml:"certificate"`    // path of a PEM file with the registered certificates, or the PEM text itself
 	Roles         []string `yaml:"roles"`          // default ActivityFeed.Read and ActivityFeed.ReadDlp; [] means no consent
+	Subscribed    bool     `yaml:"subscribed"`     // subscriptions of all content types exist since before the history
 }
 
 // Traffic is generated content of one type.

@@ -138,6 +138,11 @@ func (s *Sim) addTenant(definition Tenant) error {
 			return err
 		}
 		t.apps[strings.ToLower(app.ID)] = &application{App: app, certificates: certificates}
+		for _, contentType := range ContentTypes() {
+			if app.Subscribed {
+				s.subscriptions[subscriptionKey{t.ID, strings.ToLower(app.ID), contentType}] = &subscription{enabled: true, echo: contentType}
+			}
+		}
 	}
 	for _, contentType := range ContentTypes() {
 		t.feeds = append(t.feeds, &feed{

@@ -16,6 +16,7 @@ type NoticeKind string
 const (
 	Hint    NoticeKind = "hint"    // something in the query probably does not mean what was intended
 	Rewrite NoticeKind = "rewrite" // another query was run; Notice.Query shows it
+	Partial NoticeKind = "partial" // the answer lacks something that the query asked for
 )
 
 // Notice tells the reader something about how a query was understood. It never changes the result by itself.

@@ -152,8 +152,8 @@ func missingNotices(tables []Table) []query.Notice {
 				last = f.Day
 			}
 		}
-		notices = append(notices, query.Notice{Kind: query.Hint, Text: fmt.Sprintf(
-			"%d data files of %s with %d records from %s to %s are missing on the disk, the answer is without them; sluice verify --repair collects them again",
+		notices = append(notices, query.Notice{Kind: query.Partial, Text: fmt.Sprintf(
+			"%d data files of %s with %d records from %s to %s are missing on the disk; sluice verify --repair collects them again",
 			len(t.Missing), t.Name, records, first.Format(time.DateOnly), last.Format(time.DateOnly))})
 	}
 	return notices

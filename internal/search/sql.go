@@ -2,12 +2,23 @@ package search
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"sluice/internal/lake/worker"
 	"sluice/internal/lake/worker/wire"
+	"sluice/internal/query"
 )
+
+// cutSQL notes that a result has more rows than the limit of the request (0: all), or than the searcher allows.
+func (s *Searcher) cutSQL(res *Result, wanted int) {
+	if !res.Stats.Truncated && (wanted == 0 || wanted > s.cfg.MaxSQLRows) {
+		res.Notices = append(res.Notices, query.Notice{Kind: query.Partial, Text: fmt.Sprintf(
+			"an SQL query answers with %d rows at most; count or group them, narrow the time range, or use an LQ query, which has no bound", s.cfg.MaxSQLRows)})
+	}
+	res.Stats.Truncated = true
+}
 
 // sqlTables are the views that SQL may name, besides all.
 var sqlTables = []string{"windows_events", "syslog", "alerts", "quarantine", "sluice_audit"}
@@ -56,7 +67,7 @@ func (s *Searcher) searchSQL(ctx context.Context, req Request) (*Result, error) 
 		defer func() { res.Stats.Elapsed = time.Since(started) }()
 		for n := 0; rows.Next(); n++ {
 			if n == limit {
-				res.Stats.Truncated = true
+				s.cutSQL(res, req.Limit)
 				continue
 			}
 			if !yield(Row{Values: rows.Values(), columns: res.Columns}, nil) {

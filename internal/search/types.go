@@ -88,7 +88,8 @@ type Column struct {
 	Type string `json:"type"` // of DuckDB
 }
 
-// Stats says what an answer cost and how fresh it is. Elapsed and Truncated are final once the rows were read.
+// Stats says what an answer cost and how fresh it is. Elapsed and Truncated are final once the rows were read, and so are
+// the notices of the result.
 type Stats struct {
 	Files       int           `json:"files"` // that were read
 	Bytes       int64         `json:"bytes"` // size of these files

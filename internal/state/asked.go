@@ -47,14 +47,16 @@ type askedRow struct {
 func (c *claimer) claimAsked(claims []Claim, rows []claimRow, order []int32) error {
 	answers := make([]*Claim, len(rows))
 	for pos, i := range order {
-		claim := &claims[pos]
-		if claim.Lake == NotAsked || answers[i] != nil && answers[i].SettledBatch >= claim.SettledBatch {
+		claim, row := &claims[pos], &rows[i]
+		if claim.Lake == NotAsked {
 			continue
 		}
-		answers[i] = claim
 		// Content for which the lake was not asked does not take the id: the lake may have it as a variant.
-		if row := &rows[i]; claims[row.pos].Lake == NotAsked && row.content != claim.Content {
+		if answers[i] == nil && claims[row.pos].Lake == NotAsked && row.content != claim.Content {
 			row.pos, row.content = pos, claim.Content
+		}
+		if answers[i] == nil || answers[i].SettledBatch < claim.SettledBatch {
+			answers[i] = claim
 		}
 	}
 	var plain []*claimRow

@@ -49,10 +49,10 @@ var ErrAskLake = errors.New("the lake must be asked first")
 //   - Present: an id that is not held, or held by a void batch, is entered with LakeContent as one that the lake has for
 //     good, whatever becomes of this batch; the answer is Duplicate or Variant. A held one is answered as above.
 //
-// Claims of the same id in one call share the lake's answer. A claim without one whose Second is not 0 and below the
-// floor of the ids fails all with a fault.Unavailable that holds ErrAskLake, and nothing of the step is to be kept. So does
-// an Absent of the lake for an id below the floor that is not held, if ids of batches behind SettledBatch were pruned: it
-// may be one of them.
+// Claims of the same id in one call share the lake's answer; of different contents the first that asked comes first. A claim
+// without one whose Second is not 0 and below the floor of the ids fails all with a fault.Unavailable that holds ErrAskLake,
+// and nothing of the step is to be kept. So does an Absent of the lake for an id below the floor that is not held, if ids of
+// batches behind SettledBatch were pruned: it may be one of them.
 func (st *Step) Claim(batch int64, claims []Claim) ([]ClaimResult, error) {
 	b, err := st.batch(batch)
 	if err != nil {

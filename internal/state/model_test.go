@@ -65,20 +65,37 @@ func (m *model) status(batch int64) string {
 	return m.batches[batch].status
 }
 
-// claim answers the claims of one call. The first claim of an id decides with the latest answer of the lake to any.
+// claim answers the claims of one call. The first claim of an id, or the first that asked if its content is another, decides
+// with the latest answer of the lake to any.
 func (m *model) claim(batch int64, list []state.Claim) []state.ClaimResult {
-	answers := map[int]state.Claim{}
-	for _, c := range list {
-		if old, ok := answers[claimID(c)]; c.Lake != state.NotAsked && (!ok || old.SettledBatch < c.SettledBatch) {
-			answers[claimID(c)] = c
+	answers, first, firstAsked := map[int]state.Claim{}, map[int]int{}, map[int]int{}
+	for i, c := range list {
+		id := claimID(c)
+		if _, ok := first[id]; !ok {
+			first[id] = i
+		}
+		if c.Lake == state.NotAsked {
+			continue
+		}
+		if old, ok := answers[id]; !ok || old.SettledBatch < c.SettledBatch {
+			answers[id] = c
+		}
+		if _, ok := firstAsked[id]; !ok {
+			firstAsked[id] = i
 		}
 	}
 	results := make([]state.ClaimResult, len(list))
-	seen := map[int]bool{}
+	for id, i := range first {
+		if asked, ok := firstAsked[id]; ok && list[asked].Content != list[i].Content {
+			first[id] = asked
+		}
+		i = first[id]
+		results[i] = m.claimOne(batch, id, contentNumber(list[i].Content), answers[id], false)
+	}
 	for i, c := range list {
-		id := claimID(c)
-		results[i] = m.claimOne(batch, id, contentNumber(c.Content), answers[id], seen[id])
-		seen[id] = true
+		if id := claimID(c); first[id] != i {
+			results[i] = m.claimOne(batch, id, contentNumber(c.Content), answers[id], true)
+		}
 	}
 	return results
 }

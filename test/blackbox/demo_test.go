@@ -86,6 +86,32 @@ func TestDemo(t *testing.T) {
 	})
 }
 
+// TestDemoStartsAgain: a demo with a data folder goes on where it was, and looks well.
+func TestDemoStartsAgain(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	for range 2 {
+		s := p.launch("--demo", "--data", p.data)
+		s.waitUp()
+		eventually(t, settleLimit, func() (bool, string) {
+			for name, st := range p.status() {
+				if st.Landed == 0 || st.NextRun == nil {
+					return false, fmt.Sprintf("%s: %+v", name, st)
+				}
+			}
+			return true, ""
+		})
+		p.must("collect", "contoso-office365", "--since", "25h", "--wait")
+		p.run("verify").wants(t, 0, "complete")
+		for name, st := range p.status() {
+			if st.State != "ok" || len(st.Gaps) > 0 || st.LastError != nil {
+				t.Errorf("%s: %+v", name, st)
+			}
+		}
+		s.interrupt()
+	}
+}
+
 var quoted = regexp.MustCompile("`(bin/sluice [^`]+)`")
 
 // readme returns the commands of README.md and the document that it shows.

@@ -308,7 +308,7 @@ func TestImportOfOtherForms(t *testing.T) {
 	mixed := []string{audit("mixed-1", "FileDeleted")}
 	mixed = append(append(mixed, broken...), audit("mixed-2", "FileDeleted"))
 	got := p.run("import", "--type", "office365", "--tenant-name", "Public data", write(t, p.root, "mixed.ndjson", strings.Join(mixed, "\n")+"\n"))
-	got.wants(t, 0, "mixed.ndjson:2: ", "mixed.ndjson:7: ", "6 malformed records were put into the index quarantine")
+	got.wants(t, 0, "mixed.ndjson:2: ", "mixed.ndjson:7: ", "put into the index quarantine: 6 malformed records")
 	same(t, "quarantine", lines(p.must("search", "*", "--index", "quarantine", "--since", "all", "--limit", "0", "--raw")), broken)
 	if n := len(p.records("all")); n != 6 {
 		t.Errorf("%d records in the lake, want 6", n)
@@ -364,7 +364,7 @@ func TestImportOfCutFiles(t *testing.T) {
 			cut = tt.pack(cut)
 		}
 		got := p.run("import", "--type", "office365", "--tenant-name", "Public data", write(t, p.root, tt.name, cut))
-		got.wants(t, 3, "error: ", tt.name+": not imported in full: ", tt.says, "hint: ", "1 of 1 files")
+		got.wants(t, 3, "error: ", tt.name+": not imported in full: ", tt.says, "hint: ", "1 of 1 file")
 		if row := strings.Join(strings.Fields(last(got.out, 200)), " "); !strings.HasSuffix(row, " 3 2 0 0 1") {
 			t.Errorf("%s: %s", tt.name, got.out)
 		}

@@ -133,7 +133,7 @@ func TestVerifyFindsADeletedLakeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.run("lake", "check").wants(t, 3, "missing")
-	p.run("search", "*", "--limit", "1").wants(t, 0)
+	p.run("search", "*", "--limit", "1").wants(t, 3, "are missing on the disk")
 	report := p.verify(3)
 	if report.Totals.Missing == 0 || report.Totals.MissingRecords != before.Totals.Records-report.Totals.Records || report.Totals.Surplus != 0 {
 		t.Errorf("%+v", report.Totals)

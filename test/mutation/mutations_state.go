@@ -108,8 +108,8 @@ func stateRules() []Mutation {
 		},
 		{
 			Name: "content that did not ask takes no id that the lake lost", Keeps: []string{"rule 10", "law 2"}, File: "internal/state/asked.go",
-			Old:  `row.content != claim.Content {`,
-			New:  `row.content != claim.Content && row.pos < 0 {`,
+			Old:  `claims[row.pos].Lake == NotAsked && row.content != claim.Content {`,
+			New:  `claims[row.pos].Lake == NotAsked && row.pos < 0 {`,
 			Test: Test{Package: pkg, Name: "TestContentThatDidNotAskTakesNoID"}, Fails: `got \[.*\], want \[`,
 		},
 		{
