@@ -308,11 +308,12 @@ func TestPublishFailsAtOnceWithoutServer(t *testing.T) {
 	publish(t, j, 1, 0, 10)
 	// The folder cannot be used: no new server starts until it can again.
 	e := j.embedded
-	hidden := filepath.Join(t.TempDir(), "hidden")
-	if err := os.Rename(e.messages(), hidden); err != nil {
+	elsewhere := t.TempDir()
+	hidden, file, link := filepath.Join(elsewhere, "hidden"), filepath.Join(elsewhere, "file"), filepath.Join(elsewhere, "link")
+	fill(t, file, 10)
+	if err := errors.Join(os.Rename(e.messages(), hidden), os.Symlink(file, e.messages()), os.Symlink(hidden, link)); err != nil {
 		t.Fatal(err)
 	}
-	fill(t, e.messages(), 10)
 	e.failed(e.server, syscall.EIO)
 	if _, err := j.Publish(t.Context(), "e1", 2, []byte("x"), 1); !fault.Is(err, fault.Unavailable) || !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.ENOTDIR) {
 		t.Errorf("publish without a server: %v", err) // why it ended, or why it did not start again
@@ -321,7 +322,7 @@ func TestPublishFailsAtOnceWithoutServer(t *testing.T) {
 	if _, _, err := j.Bounds(t.Context()); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("bounds without a server: %v", err)
 	}
-	if err := errors.Join(os.Remove(e.messages()), os.Rename(hidden, e.messages())); err != nil {
+	if err := os.Rename(link, e.messages()); err != nil { // at once: a server that finds no folder makes a new one
 		t.Fatal(err)
 	}
 	eventually(t, "the journal to come back", func() bool { return j.Problem() == nil })

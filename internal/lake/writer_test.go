@@ -290,10 +290,18 @@ func TestFullDiskIsNotFilled(t *testing.T) {
 	expect(t, l, entries...)
 }
 
-// hasty is a clock that does not sleep.
-type hasty struct{ clock.Real }
+// hasty is a clock that does not sleep. The time of what has a limit is over at every third wait.
+type hasty struct {
+	clock.Real
+	waits *atomic.Int32
+}
 
-func (hasty) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+func (c hasty) Sleep(ctx context.Context, _ time.Duration) error {
+	if _, limited := ctx.Deadline(); limited && c.waits.Add(1)%3 == 0 {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
 
 // TestFullDiskAndLostFeed: a disk that is full for the metadata of a commit is no second writer, also when the journal, on the
 // same disk, fails in the same moment.
@@ -301,7 +309,8 @@ func TestFullDiskAndLostFeed(t *testing.T) {
 	s := newSetup(t)
 	d := &fullDisk{ext: ".json"} // metadata
 	var said bytes.Buffer
-	s.cfg.disk, s.cfg.Clock, s.cfg.Logger = d, hasty{}, slog.New(slog.NewTextHandler(&said, nil))
+	s.cfg.disk, s.cfg.Clock, s.cfg.Logger = d, hasty{waits: &atomic.Int32{}}, slog.New(slog.NewTextHandler(&said, nil))
+	s.cfg.CommitInterval = time.Hour // what commits is the end of the feed, also on a slow machine
 	l := s.open()
 	entries := testEntries(4)
 	d.full.Store(true)
@@ -313,7 +322,7 @@ func TestFullDiskAndLostFeed(t *testing.T) {
 			f.end = fault.New(fault.Full, "read journal", "no space")
 		}
 		return f, nil
-	}, WriterOptions{FinalTimeout: 200 * time.Millisecond})
+	}, WriterOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()

@@ -40,7 +40,7 @@ func prepareBinary() (dir string, err error) {
 		return "", err
 	}
 	binary = filepath.Join(dir, "sluice")
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "sluice/cmd/sluice")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
